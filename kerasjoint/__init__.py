@@ -1,0 +1,73 @@
+"""Joint optimisation of many inverse problems: one network reparameterizes all solutions, L-BFGS refines them.
+
+Public names are resolved when first used, so that importing the package does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerasjoint import methods
+    from kerasjoint.compare import compare
+    from kerasjoint.errors import ArgumentError, BackendError, KerasjointError
+    from kerasjoint.integrate import integrate
+    from kerasjoint.minimize import minimize
+    from kerasjoint.problem import InverseProblem
+    from kerasjoint.problem_set import ProblemSet
+    from kerasjoint.refine import refine
+    from kerasjoint.solution import Solution, Status
+    from kerasjoint.solve import solve
+    from kerasjoint.unknown import Unknown
+
+__version__ = version("kerasjoint")
+
+_HOMES = {
+    "ArgumentError": "errors",
+    "BackendError": "errors",
+    "InverseProblem": "problem",
+    "KerasjointError": "errors",
+    "ProblemSet": "problem_set",
+    "Solution": "solution",
+    "Status": "solution",
+    "Unknown": "unknown",
+    "compare": "compare",
+    "integrate": "integrate",
+    "minimize": "minimize",
+    "refine": "refine",
+    "solve": "solve",
+}
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "InverseProblem",
+    "KerasjointError",
+    "ProblemSet",
+    "Solution",
+    "Status",
+    "Unknown",
+    "compare",
+    "integrate",
+    "methods",
+    "minimize",
+    "refine",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"kerasjoint.{_HOMES[name]}"), name)
+    elif name in ("methods", "models", "problems"):
+        value = import_module(f"kerasjoint.{name}")
+    else:
+        raise AttributeError(f"module 'kerasjoint' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,35 @@
+"""The errors a user of kerasjoint meets."""
+
+from __future__ import annotations
+
+
+class KerasjointError(Exception):
+    """Base of every error that kerasjoint raises on purpose."""
+
+
+class ArgumentError(KerasjointError, ValueError):
+    """An argument, array or file that cannot be used.
+
+    Parameters
+    ----------
+    argument
+        The name of what is wrong, as the user wrote it.
+    expected
+        What would have been right.
+    got
+        What came instead.
+
+    Example
+    -------
+    >>> raise ArgumentError("n", "a positive integer", 0)
+    Traceback (most recent call last):
+    kerasjoint.errors.ArgumentError: n: expected a positive integer, got 0
+    """
+
+    def __init__(self, argument: str, expected: str, got: object) -> None:
+        super().__init__(f"{argument}: expected {expected}, got {got}")
+        self.argument = argument
+
+
+class BackendError(KerasjointError, RuntimeError):
+    """Keras is configured for a backend that cannot run TensorFlow simulators."""

@@ -1,0 +1,101 @@
+"""The compiled objective: unknowns in, one loss per instance out, with the gradient, masked and spread over cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from kerasjoint.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from kerasjoint.problem import InverseProblem
+
+Condition = dict[str, tf.Tensor]
+
+
+class CompiledObjective:
+    """The functions of one problem, compiled with XLA once per batch shape and dtype.
+
+    They take flat unknowns (n, d), the condition by name and the observation, so that problem sets of equal shapes share
+    them. Instances are isolated: where the loss or a component of its gradient is not finite, that instance has loss
+    +inf and gradient zero, and no other is touched.
+    """
+
+    def __init__(self, problem: InverseProblem) -> None:
+        self._problem = problem
+        self._kernel_value = tf.function(self._masked_value, jit_compile=True)
+        self._kernel_value_and_gradient = tf.function(self._masked_value_and_gradient, jit_compile=True)
+        self.value: Callable[..., tf.Tensor] = tf.function(self._chunked_value)
+        self.value_and_gradient: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(
+            self._chunked_value_and_gradient
+        )
+        self.predict: Callable[..., Any] = tf.function(self._predict, jit_compile=True)
+
+    def differentiable_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        """Return the losses (n,) such that gradients taken through them are the masked ones."""
+
+        @tf.custom_gradient
+        def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            value, gradient = self.value_and_gradient(xi, x, y)
+            return value, lambda upstream: upstream[:, None] * gradient
+
+        return evaluate(xi)
+
+    def _predict(self, xi: tf.Tensor, x: Condition) -> Any:
+        return self._problem.forward(self._problem.space.unflatten(xi), x)
+
+    def _loss(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        name = type(self._problem).__name__
+        prediction = self._predict(xi, x)
+        if tf.is_tensor(prediction):
+            if not prediction.shape.is_compatible_with(y.shape):
+                raise ArgumentError(f"{name}.forward", f"the observation's shape {tuple(y.shape)}", prediction.shape)
+            if prediction.dtype != y.dtype:
+                raise ArgumentError(f"{name}.forward", f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name)
+        loss = self._problem.loss(prediction, y)
+        if not loss.shape.is_compatible_with(xi.shape[:1]):
+            raise ArgumentError(f"{name}.loss", f"one loss per instance, shape ({xi.shape[0]},)", loss.shape)
+        return loss
+
+    def _masked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        loss = self._loss(xi, x, y)
+        return tf.where(tf.math.is_finite(loss), loss, float("inf"))
+
+    def _masked_value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(xi)
+            loss = self._loss(xi, x, y)
+        gradient = tape.gradient(loss, xi)
+        if gradient is None:
+            name = type(self._problem).__name__
+            raise ArgumentError(f"{name}.forward", "a result that depends on xi through TensorFlow", "no gradient")
+        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
+        return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
+
+    def _chunked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        parts = [self._kernel_value(*part) for part in self._chunks(xi, x, y)]
+        return tf.concat(parts, axis=0)[: len(xi)]
+
+    def _chunked_value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        parts = [self._kernel_value_and_gradient(*part) for part in self._chunks(xi, x, y)]
+        value, gradient = (tf.concat(pieces, axis=0)[: len(xi)] for pieces in zip(*parts, strict=True))
+        return value, gradient
+
+    def _chunks(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> list[tuple[tf.Tensor, Condition, tf.Tensor]]:
+        """Split a batch into chunks; the last is padded with copies of the batch's last instance to a power of two."""
+        n = xi.shape[0]
+        chunk = self._problem.chunk or n
+        parts = []
+        for start in range(0, n, chunk):
+            size = min(chunk, n - start)
+            padded = min(chunk, 1 << (size - 1).bit_length())
+            part = tf.nest.map_structure(lambda a, s=start, z=size, p=padded: _pad(a[s : s + z], p), (xi, x, y))
+            parts.append(part)
+        return parts
+
+
+def _pad(array: tf.Tensor, size: int) -> tf.Tensor:
+    missing = size - array.shape[0]
+    return array if missing == 0 else tf.concat([array, tf.repeat(array[-1:], missing, axis=0)], axis=0)

@@ -1,0 +1,107 @@
+"""A family of inverse problems: what a user writes for their own simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.objective import CompiledObjective
+from kerasjoint.unknown import Unknown, UnknownSpace
+
+if TYPE_CHECKING:
+    from kerasjoint.problem_set import ProblemSet
+
+
+class InverseProblem:
+    """A forward model F, its unknowns and the loss; instances of it share the simulator, not the unknowns.
+
+    Subclass it, name the ``unknowns`` and write ``forward``. Everything else has a default. Constants belong into the
+    constructor: a problem must not change after its first use, since its simulator is compiled once.
+
+    Attributes
+    ----------
+    unknowns
+        What is sought.
+    chunk
+        How many instances one compiled call evaluates. ``None``: all at once. Set it (8 to 32) where the simulator runs
+        for more than a millisecond: the chunks then spread over the processor's cores.
+
+    Example
+    -------
+    >>> class Decay(InverseProblem):
+    ...     unknowns = (Unknown("rate", lower=0.0, upper=5.0, guess=1.0),)
+    ...
+    ...     def forward(self, xi, x):
+    ...         return tf.exp(-xi["rate"][:, None] * x["time"])
+    """
+
+    unknowns: tuple[Unknown, ...] = ()
+    chunk: int | None = None
+    solved_tolerance: ClassVar[float] = 1e-9
+
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Simulate all instances at once.
+
+        Parameters
+        ----------
+        xi
+            The unknowns by name, each of shape (n, *shape).
+        x
+            The condition by name, each of shape (n, ...), in the same dtype as ``xi``: compute in that dtype.
+
+        Returns
+        -------
+        tf.Tensor
+            The prediction, of the observation's shape (n, ...). Must compile with XLA.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward(self, xi, x)")
+
+    def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
+        """Measure the misfit per instance, (n,): the sum of squared residuals unless overridden."""
+        return tf.reduce_sum(tf.square(prediction - y), axis=list(range(1, y.shape.rank)))
+
+    def sample(self, n: int, seed: int) -> ProblemSet:
+        """Draw ``n`` instances with known true unknowns; the same seed gives the same bits."""
+        raise NotImplementedError(f"{type(self).__name__} has no sample(n, seed): build a ProblemSet from your own arrays")
+
+    def sample_training(self, n: int, seed: int) -> ProblemSet:
+        """Draw ``n`` examples for methods that learn from synthetic data; default: ``sample``."""
+        return self.sample(n, seed)
+
+    def solved(self, loss: NDArray[Any], xi: NDArray[Any], problem_set: ProblemSet) -> NDArray[np.bool_] | None:
+        """Tell which instances are solved, (n,), or ``None`` where nobody can know.
+
+        Default: the loss (n,) is at most that of the true unknowns plus ``solved_tolerance``; ``xi`` is (n, d).
+        """
+        if problem_set.truth is None:
+            return None
+        return loss <= problem_set.objective(problem_set.truth) + self.solved_tolerance
+
+    @cached_property
+    def space(self) -> UnknownSpace:
+        """The unknowns as one flat vector."""
+        return UnknownSpace(self.unknowns)
+
+    @cached_property
+    def compiled(self) -> CompiledObjective:
+        """The compiled objective that all problem sets of this problem share."""
+        return CompiledObjective(self)
+
+    def simulate(self, xi: Mapping[str, ArrayLike] | ArrayLike, x: Mapping[str, ArrayLike] | None = None) -> NDArray[Any]:
+        """Run ``forward`` in float64 on NumPy arrays; ``xi`` flat (n, d) or by name, ``x`` by name."""
+        flat = self.space.flatten(xi)
+        condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in (x or {}).items()}
+        return self.compiled.predict(tf.constant(flat), condition).numpy()
+
+
+def check_count(argument: str, n: int) -> int:
+    """Return ``n`` as an int if it is a whole number of at least one."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ArgumentError(argument, "a positive integer", repr(n))
+    return int(n)

@@ -1,0 +1,51 @@
+"""Literal registries: a name, where the class lives, and one line about it; the module is imported on first use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from kerasjoint.errors import ArgumentError
+
+
+class Registry:
+    """Names of one kind of thing (problems, methods, networks) with their classes and one line each.
+
+    Parameters
+    ----------
+    kind
+        What the names stand for, as messages call it.
+    entries
+        ``name -> ("module:Class", "one line")``, written out literally.
+    """
+
+    def __init__(self, kind: str, entries: dict[str, tuple[str, str]]) -> None:
+        self.kind = kind
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a name is registered."""
+        return name in self._entries
+
+    def summary(self, name: str) -> str:
+        """Return the one line about ``name``."""
+        return self._entries[self.check(name)][1]
+
+    def load(self, name: str) -> Any:
+        """Import and return the class of ``name``; an unknown name is refused with the nearest known one."""
+        module, _, attribute = self._entries[self.check(name)][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def check(self, name: str) -> str:
+        """Return ``name`` if it is registered, else raise."""
+        if name in self._entries:
+            return name
+        close = difflib.get_close_matches(str(name), self._entries, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ArgumentError(self.kind, f"one of {', '.join(self._entries)}", f"{name!r}{hint}")

@@ -1,0 +1,29 @@
+"""The zoo of problems: one file or folder each, differentiable in TensorFlow and batched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kerasjoint.registry import Registry
+
+if TYPE_CHECKING:
+    from kerasjoint.problems.billiards import Billiards
+    from kerasjoint.problems.wave_packet import WavePacket
+
+PROBLEMS = Registry(
+    "problem",
+    {
+        "wave-packet": ("kerasjoint.problems.wave_packet:WavePacket", "locate a wave packet in a noisy signal"),
+        "billiards": ("kerasjoint.problems.billiards:Billiards", "hit a ball so that it comes to rest at a target"),
+    },
+)
+
+__all__ = ["PROBLEMS", "Billiards", "WavePacket"]
+
+_CLASSES = {"Billiards": "billiards", "WavePacket": "wave-packet"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return PROBLEMS.load(_CLASSES[name])
+    raise AttributeError(f"module 'kerasjoint.problems' has no attribute {name!r}")

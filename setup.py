@@ -1,0 +1,11 @@
+"""Maps the top-level rooms onto one import package; all other metadata is in pyproject.toml."""
+
+from setuptools import setup
+
+ROOMS = ("models", "problems", "experiments")
+
+setup(
+    packages=["kerasjoint", "kerasjoint.methods", *(f"kerasjoint.{room}" for room in ROOMS)],
+    package_dir={"kerasjoint": "kerasjoint"} | {f"kerasjoint.{room}": room for room in ROOMS},
+    package_data={"kerasjoint": ["py.typed"], "kerasjoint.experiments": ["presets/*.yaml"]},
+)
