@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerasjoint import methods
-    from kerasjoint.compare import compare
+    from kerasjoint.comparison import compare
     from kerasjoint.errors import ArgumentError, BackendError, KerasjointError
-    from kerasjoint.integrate import integrate
-    from kerasjoint.minimize import minimize
+    from kerasjoint.time_loop import integrate
+    from kerasjoint.minimization import minimize
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
-    from kerasjoint.refine import refine
+    from kerasjoint.refinement import refine
     from kerasjoint.solution import Solution, Status
-    from kerasjoint.solve import solve
+    from kerasjoint.solving import solve
     from kerasjoint.unknown import Unknown
 
 __version__ = version("kerasjoint")
@@ -33,11 +33,11 @@ _HOMES = {
     "Solution": "solution",
     "Status": "solution",
     "Unknown": "unknown",
-    "compare": "compare",
-    "integrate": "integrate",
-    "minimize": "minimize",
-    "refine": "refine",
-    "solve": "solve",
+    "compare": "comparison",
+    "integrate": "time_loop",
+    "minimize": "minimization",
+    "refine": "refinement",
+    "solve": "solving",
 }
 
 __all__ = [
