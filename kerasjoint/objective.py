@@ -25,6 +25,7 @@ class CompiledObjective:
 
     def __init__(self, problem: InverseProblem) -> None:
         self._problem = problem
+        self.shapes_done: set[tuple[Any, ...]] = set()
         self._kernel_value = tf.function(self._masked_value, jit_compile=True)
         self._kernel_value_and_gradient = tf.function(self._masked_value_and_gradient, jit_compile=True)
         self.value: Callable[..., tf.Tensor] = tf.function(self._chunked_value)
@@ -86,7 +87,7 @@ class CompiledObjective:
     def _chunks(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> list[tuple[tf.Tensor, Condition, tf.Tensor]]:
         """Split a batch into chunks; the last is padded with copies of the batch's last instance to a power of two."""
         n = xi.shape[0]
-        chunk = self._problem.chunk or n
+        chunk = self._problem.chunk or 1 << (n - 1).bit_length()
         parts = []
         for start in range(0, n, chunk):
             size = min(chunk, n - start)

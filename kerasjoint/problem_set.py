@@ -171,6 +171,16 @@ class ProblemSet:
             raise ArgumentError(str(path), expected, sorted(arrays) + [f"x/{name}" for name in x])
         return ProblemSet(problem, x, arrays["y"], arrays.get("truth"), arrays.get("guess"))
 
+    def compile(self) -> bool:
+        """Compile the gradient for this size now, unless it was; tell whether there was anything to do."""
+        shapes = (self.y.shape, *((name, array.shape) for name, array in sorted(self.x.items())))
+        done = self.problem.compiled.shapes_done
+        if shapes in done:
+            return False
+        self.value_and_gradient(self.guess)
+        done.add(shapes)
+        return True
+
     @cached_property
     def tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The condition and the observation as float64 tensors."""

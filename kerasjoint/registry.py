@@ -37,6 +37,10 @@ class Registry:
         """Return the one line about ``name``."""
         return self._entries[self.check(name)][1]
 
+    def class_name(self, name: str) -> str:
+        """Return the name of the class behind ``name``, without importing it."""
+        return self._entries[self.check(name)][0].partition(":")[2]
+
     def load(self, name: str) -> Any:
         """Import and return the class of ``name``; an unknown name is refused with the nearest known one."""
         module, _, attribute = self._entries[self.check(name)][0].partition(":")

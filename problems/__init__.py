@@ -20,7 +20,7 @@ PROBLEMS = Registry(
 
 __all__ = ["PROBLEMS", "Billiards", "WavePacket"]
 
-_CLASSES = {"Billiards": "billiards", "WavePacket": "wave-packet"}
+_CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS}
 
 
 def __getattr__(name: str) -> Any:

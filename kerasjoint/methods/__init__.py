@@ -1,0 +1,37 @@
+"""The methods: each turns a problem set into a solution; one file each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kerasjoint.registry import Registry
+
+if TYPE_CHECKING:
+    from kerasjoint.methods.lbfgs import LBFGS
+    from kerasjoint.methods.neural_adjoint import NeuralAdjoint
+    from kerasjoint.methods.reparameterized import Reparameterized
+    from kerasjoint.methods.scipy_lbfgs import ScipyLBFGS
+    from kerasjoint.methods.supervised import Supervised
+
+_HERE = "kerasjoint.methods"
+
+METHODS = Registry(
+    "method",
+    {
+        "lbfgs": (f"{_HERE}.lbfgs:LBFGS", "batched L-BFGS of TensorFlow Probability, every instance for itself"),
+        "scipy-lbfgs": (f"{_HERE}.scipy_lbfgs:ScipyLBFGS", "SciPy's L-BFGS-B, one instance after the other"),
+        "reparameterized": (f"{_HERE}.reparameterized:Reparameterized", "one network trained through the simulator"),
+        "supervised": (f"{_HERE}.supervised:Supervised", "a network trained on synthetic solutions"),
+        "neural-adjoint": (f"{_HERE}.neural_adjoint:NeuralAdjoint", "L-BFGS on a learned surrogate of the simulator"),
+    },
+)
+
+_CLASSES = {METHODS.class_name(name): name for name in METHODS}
+
+__all__ = ["LBFGS", "METHODS", "NeuralAdjoint", "Reparameterized", "ScipyLBFGS", "Supervised"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return METHODS.load(_CLASSES[name])
+    raise AttributeError(f"module 'kerasjoint.methods' has no attribute {name!r}")

@@ -1,0 +1,86 @@
+"""What every method offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution
+
+
+class Method(ABC):
+    """Turns a problem set into a solution.
+
+    Attributes
+    ----------
+    name
+        Its name in the registry, in rows and in tables.
+    learns
+        Whether it trains a network, so that its estimates are worth refining.
+    """
+
+    name: ClassVar[str]
+    learns: ClassVar[bool] = False
+
+    @abstractmethod
+    def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
+        """Solve all instances; the same seed on the same machine gives the same bits."""
+
+
+class LocalMethod(Method):
+    """A method that treats every instance for itself and can start anywhere: a baseline, and a refinement."""
+
+    @abstractmethod
+    def solve(
+        self,
+        problem_set: ProblemSet,
+        seed: int = 0,
+        *,
+        start: NDArray[np.float64] | None = None,
+        first_step: float | None = None,
+    ) -> Solution:
+        """Solve all instances.
+
+        Parameters
+        ----------
+        problem_set
+            The instances.
+        seed
+            Unused: these methods are deterministic.
+        start
+            Normalised coordinates (n, d) to start from; default: the guess, z = 0.
+        first_step
+            Length of the first trial step in normalised coordinates; default: the method's own.
+        """
+
+
+def check_problem_set(problem_set: ProblemSet) -> ProblemSet:
+    """Return the problem set, or refuse what is none."""
+    if not isinstance(problem_set, ProblemSet):
+        raise ArgumentError("problem_set", "a ProblemSet", type(problem_set).__name__)
+    return problem_set
+
+
+def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return the start (n, d) in normalised coordinates."""
+    shape = (len(check_problem_set(problem_set)), problem_set.problem.space.size)
+    if start is None:
+        return np.zeros(shape)
+    start = np.asarray(start, dtype=np.float64)
+    if start.shape != shape:
+        raise ArgumentError("start", f"normalised coordinates of shape {shape}", start.shape)
+    if not np.isfinite(start).all():
+        raise ArgumentError("start", "finite numbers", "NaN or infinity")
+    return start
+
+
+def check_positive(**values: float) -> None:
+    """Refuse arguments that are not positive numbers, by name."""
+    for name, value in values.items():
+        if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not value > 0:
+            raise ArgumentError(name, "a positive number", repr(value))

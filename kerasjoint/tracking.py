@@ -1,0 +1,136 @@
+"""The objective as optimisers see it: normalised coordinates, exact counts, and the best point of each instance."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Point, Solution, Status
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+
+class TrackedObjective:
+    """Loss and gradient in z for any subset of the instances; remembers the best point and counts per instance.
+
+    Example
+    -------
+    >>> objective = TrackedObjective(problem_set)
+    >>> loss, gradient = objective(z, rows)          # (m,), (m, d) for instances rows (m,)
+    >>> objective.best.loss, objective.evaluations
+    """
+
+    def __init__(self, problem_set: ProblemSet) -> None:
+        n = len(problem_set)
+        self.problem_set = problem_set
+        self.space = problem_set.problem.space
+        self.best_z = np.zeros((n, self.space.size))
+        self.best_loss = np.full(n, np.inf)
+        self.evaluations = np.zeros(n, dtype=np.int64)
+        self.non_finite = np.zeros(n, dtype=np.int64)
+        self.compile_seconds = 0.0
+        self._rows: Rows = np.arange(n)
+        self._subset = problem_set
+
+    def __call__(self, z: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """Return losses and gradients at ``z`` (m, d) of the instances ``rows`` (m,)."""
+        self._select(rows)
+        xi, slope = self.space.to_xi_and_slope(z, self._subset.guess)
+        loss, gradient = self._subset.value_and_gradient(xi)
+        self.evaluations[rows] += 1
+        self.non_finite[rows] += ~np.isfinite(loss)
+        better = loss < self.best_loss[rows]
+        self.best_loss[rows[better]] = loss[better]
+        self.best_z[rows[better]] = z[better]
+        return loss, gradient * slope
+
+    def _select(self, rows: Rows) -> None:
+        if not np.array_equal(rows, self._rows):
+            self._rows, self._subset = rows.copy(), self.problem_set[rows]
+        elif self.evaluations.any():
+            return
+        start = time.perf_counter()
+        if self._subset.compile():
+            self.compile_seconds += time.perf_counter() - start
+
+    def point(self, z: FloatArray, loss: FloatArray) -> Point:
+        """Return the point of all instances at ``z``."""
+        return Point(self.space.to_xi(z, self.problem_set.guess), z, loss)
+
+    def solution(
+        self,
+        method: str,
+        engine: str,
+        last: tuple[FloatArray, FloatArray],
+        status: NDArray[np.int8],
+        iterations: NDArray[np.int64],
+        seconds: float,
+        history: pd.DataFrame,
+    ) -> Solution:
+        """Assemble the solution at the best points seen, with ``last`` = (z, loss) beside them."""
+        last_z, last_loss = last
+        unseen = ~np.isfinite(self.best_loss)
+        z = np.where(unseen[:, None], last_z, self.best_z)
+        best = self.point(z, np.where(unseen, last_loss, self.best_loss))
+        return Solution(
+            method=method,
+            problem_set=self.problem_set,
+            xi=best.xi,
+            z=best.z,
+            loss=best.loss,
+            status=status,
+            evaluations=self.evaluations.copy(),
+            iterations=iterations,
+            seconds=seconds - self.compile_seconds,
+            compile_seconds=self.compile_seconds,
+            last=self.point(last_z, last_loss),
+            history=history,
+            engine=engine,
+            non_finite=self.non_finite.copy(),
+        )
+
+
+class History:
+    """Statistics of the true objective over the instances, one row per checkpoint."""
+
+    def __init__(self, problem_set: ProblemSet) -> None:
+        self._problem_set = problem_set
+        self._rows: list[dict[str, float]] = []
+
+    def record(self, iteration: int, evaluations: float, seconds: float, z: FloatArray, loss: FloatArray) -> None:
+        """Add a row: ``loss`` (n,) at ``z`` (n, d) after ``iteration`` iterations; cost is the mean per instance."""
+        problem_set = self._problem_set
+        xi = problem_set.problem.space.to_xi(z, problem_set.guess)
+        solved = problem_set.problem.solved(loss, xi, problem_set)
+        low, median, high = np.quantile(loss, (0.25, 0.5, 0.75), method="closest_observation")
+        self._rows.append(
+            {
+                "iteration": iteration,
+                "evaluations": evaluations,
+                "seconds": seconds,
+                "mean": float(np.mean(loss)),
+                "lower_quartile": float(low),
+                "median": float(median),
+                "upper_quartile": float(high),
+                "solved": float("nan") if solved is None else float(np.mean(solved)),
+            }
+        )
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All rows so far."""
+        return pd.DataFrame(self._rows)
+
+
+def stationary_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8]:
+    """Status at the start: ``NON_FINITE``, ``STATIONARY``, or ``ITERATIONS`` for those that can move."""
+    status = np.full(len(loss), Status.ITERATIONS, dtype=np.int8)
+    status[~np.any(gradient, axis=1)] = Status.STATIONARY
+    status[~np.isfinite(loss)] = Status.NON_FINITE
+    return status
+
