@@ -76,27 +76,30 @@ class CompiledObjective:
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 
     def _chunked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        parts = [self._kernel_value(*part) for part in self._chunks(xi, x, y)]
-        return tf.concat(parts, axis=0)[: len(xi)]
+        return tf.concat([self._kernel_value(*part) for part in self._chunks(xi, x, y)], axis=0)
 
     def _chunked_value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parts = [self._kernel_value_and_gradient(*part) for part in self._chunks(xi, x, y)]
-        value, gradient = (tf.concat(pieces, axis=0)[: len(xi)] for pieces in zip(*parts, strict=True))
+        value, gradient = (tf.concat(pieces, axis=0) for pieces in zip(*parts, strict=True))
         return value, gradient
 
     def _chunks(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> list[tuple[tf.Tensor, Condition, tf.Tensor]]:
-        """Split a batch into chunks; the last is padded with copies of the batch's last instance to a power of two."""
         n = xi.shape[0]
-        chunk = self._problem.chunk or 1 << (n - 1).bit_length()
-        parts = []
-        for start in range(0, n, chunk):
-            size = min(chunk, n - start)
-            padded = min(chunk, 1 << (size - 1).bit_length())
-            part = tf.nest.map_structure(lambda a, s=start, z=size, p=padded: _pad(a[s : s + z], p), (xi, x, y))
-            parts.append(part)
-        return parts
+        chunk = self._problem.chunk or n
+        return [
+            tf.nest.map_structure(lambda array, k=start: array[k : k + chunk], (xi, x, y))
+            for start in range(0, n, chunk)
+        ]
 
 
-def _pad(array: tf.Tensor, size: int) -> tf.Tensor:
-    missing = size - array.shape[0]
-    return array if missing == 0 else tf.concat([array, tf.repeat(array[-1:], missing, axis=0)], axis=0)
+def padded_size(n: int, chunk: int | None) -> int:
+    """Return the batch size that ``n`` instances are padded to, so that a few compiled sizes serve every n.
+
+    With a chunk: whole chunks, or a power of two below one chunk. Without: a power of four.
+    """
+    if chunk is not None and n > chunk:
+        return -(-n // chunk) * chunk
+    power = 1 << (n - 1).bit_length()
+    if chunk is not None:
+        return min(power, chunk)
+    return power if power.bit_length() % 2 else 2 * power

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.objective import padded_size
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
 
@@ -129,14 +130,12 @@ class ProblemSet:
 
     def objective(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
         """Return the loss of each instance, (n,) float64; ``xi`` is flat (n, d) or by name. Not finite counts as +inf."""
-        xi_tensor = tf.constant(self._check_xi(xi))
-        return self.problem.compiled.value(xi_tensor, *self.tensors).numpy()
+        return self.problem.compiled.value(self._pad(self._check_xi(xi)), *self._tensors).numpy()[: len(self)]
 
     def value_and_gradient(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return the losses (n,) and their gradients (n, d), float64; where either is not finite: +inf and zero."""
-        xi_tensor = tf.constant(self._check_xi(xi))
-        value, gradient = self.problem.compiled.value_and_gradient(xi_tensor, *self.tensors)
-        return value.numpy(), gradient.numpy()
+        value, gradient = self.problem.compiled.value_and_gradient(self._pad(self._check_xi(xi)), *self._tensors)
+        return value.numpy()[: len(self)], gradient.numpy()[: len(self)]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write x, y, truth and guess to an ``.npz`` file, whole or not at all; return its path."""
@@ -173,7 +172,8 @@ class ProblemSet:
 
     def compile(self) -> bool:
         """Compile the gradient for this size now, unless it was; tell whether there was anything to do."""
-        shapes = (self.y.shape, *((name, array.shape) for name, array in sorted(self.x.items())))
+        size = padded_size(len(self), self.problem.chunk)
+        shapes = (size, self.y.shape[1:], *((name, array.shape[1:]) for name, array in sorted(self.x.items())))
         done = self.problem.compiled.shapes_done
         if shapes in done:
             return False
@@ -182,9 +182,13 @@ class ProblemSet:
         return True
 
     @cached_property
-    def tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """The condition and the observation as float64 tensors."""
-        return {name: tf.constant(array) for name, array in self.x.items()}, tf.constant(self.y)
+    def _tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        return {name: self._pad(array) for name, array in self.x.items()}, self._pad(self.y)
+
+    def _pad(self, array: FloatArray) -> tf.Tensor:
+        """Fill up to a size that is compiled anyway with copies of the last instance."""
+        missing = padded_size(len(self), self.problem.chunk) - len(self)
+        return tf.constant(np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array)
 
     def _check_xi(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
         flat = self.problem.space.flatten(xi)

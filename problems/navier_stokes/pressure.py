@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.problems.navier_stokes.grid import Grid
 
+Field = tuple[tf.Tensor, tf.Tensor]
 Array = NDArray[np.float64]
 
 
@@ -43,8 +44,9 @@ class Projection:
         self._before = np.concatenate([after_u - 1, after_v - n])
         self._correction = self._capacitance()
 
-    def __call__(self, u: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the projected velocity; ``u`` and ``v`` are (instances, cells, cells)."""
+    def __call__(self, field: Field) -> Field:
+        """Return the projected velocity; ``field`` is (u, v), each (instances, cells, cells)."""
+        u, v = field
         open_u, open_v = (tf.constant(mask, u.dtype) for mask in (self._open_u, self._open_v))
         u, v = u * open_u, v * open_v
         pressure = self.solve(divergence(u, v))

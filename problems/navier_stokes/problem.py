@@ -9,9 +9,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem, check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
-from kerasjoint.problems.navier_stokes.pressure import Projection
-from kerasjoint.problems.navier_stokes.transport import advect, diffuse
-from kerasjoint.time_loop import integrate
+from kerasjoint.problems.navier_stokes.flow import Flow
 from kerasjoint.unknown import Unknown
 
 OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(43.75, 56.25, 68.75, 75.0))
@@ -33,10 +31,7 @@ class NavierStokes(InverseProblem):
         self.noise = noise
         self.radius = radius
         self.grid = Grid(cells, self.obstacles)
-        self.projection = Projection(self.grid)
-        self.steps = round(end / dt)
-        self.courant = dt / self.grid.spacing
-        self.diffusion = viscosity * dt / self.grid.spacing**2
+        self.flow = Flow(self.grid, dt, round(end / dt), viscosity)
 
     def forward(self, xi, x):
         initial = x["initial"]
@@ -45,24 +40,32 @@ class NavierStokes(InverseProblem):
         return self.evolve(xi, fill)[:, half:]
 
     def evolve(self, xi, start):
-        def initial(parameters):
-            u, v = self.force(parameters)
-            return self.projection(start[..., 0] + u, start[..., 1] + v)
+        @tf.custom_gradient
+        def run(x0, v0):
+            (fu, fv), tangents = self.force(x0, v0)
+            (u, v), (du, dv) = self.flow.run((start[..., 0] + fu, start[..., 1] + fv), tangents)
+            last = tf.stack([u, v], axis=-1)
 
-        u, v = integrate(initial, lambda state, _: self.step(*state), xi, self.steps)
-        return tf.stack([u, v], axis=-1)
+            def gradient(upstream):
+                t = tf.stack([du, dv], axis=-1)
+                t = tf.reshape(t, (3, *last.shape)) * upstream
+                g = tf.reduce_sum(t, axis=(2, 3, 4))
+                return g[0], tf.stack([g[1], g[2]], axis=1)
+            return last, gradient
+        return run(xi["x0"], xi["v0"])
 
-    def step(self, u, v):
-        u, v = advect(u, v, self.courant)
-        return self.projection(*diffuse(u, v, self.diffusion))
-
-    def force(self, xi):
-        dtype = xi["x0"].dtype
+    def force(self, x0, v0):
+        dtype = x0.dtype
         ux, uy, vx, vy = (tf.constant(p, dtype) for p in self.grid.positions())
-        x0 = xi["x0"][:, None, None]
+        x0 = x0[:, None, None]
         def blob(px, py):
             return tf.exp(-0.5 * (tf.square(px - x0) + tf.square(py - 20.0)) / self.radius**2)
-        return xi["v0"][:, 0, None, None] * blob(ux, uy), xi["v0"][:, 1, None, None] * blob(vx, vy)
+        bu, bv = blob(ux, uy), blob(vx, vy)
+        v0x, v0y = v0[:, 0, None, None], v0[:, 1, None, None]
+        z = tf.zeros_like(bu)
+        du = tf.concat([v0x * bu * (ux - x0) / self.radius**2, bu, z], 0)
+        dv = tf.concat([v0y * bv * (vx - x0) / self.radius**2, z, bv], 0)
+        return (v0x * bu, v0y * bv), (du, dv)
 
     def loss(self, prediction, y):
         return 0.5 * super().loss(prediction, y)
@@ -98,5 +101,5 @@ class NavierStokes(InverseProblem):
         h = LENGTH / m
         u = (psi[:, 1:, :-1] - psi[:, :-1, :-1]) / h
         v = -(psi[:, :-1, 1:] - psi[:, :-1, :-1]) / h
-        pu, pv = self.projection(tf.constant(u), tf.constant(v))
+        pu, pv = self.flow.projection((tf.constant(u), tf.constant(v)))
         return np.stack([pu, pv], axis=-1)

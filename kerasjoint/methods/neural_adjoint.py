@@ -1,0 +1,143 @@
+"""The neural adjoint method: L-BFGS on a learned surrogate of the simulator (Ren et al., 2020; paper, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.methods.base import check_positive, check_problem_set
+from kerasjoint.methods.lbfgs import LBFGS
+from kerasjoint.methods.supervised import training_seed
+from kerasjoint.methods.training import MODELS, NetworkMethod
+from kerasjoint.models import SurrogateModel
+from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Point, Solution
+from kerasjoint.tracking import History
+from kerasjoint.unknown import Unknown
+
+INSIDE = 1 - 1e-3
+
+
+class NeuralAdjoint(NetworkMethod):
+    """Train a surrogate S(x, xi) on synthetic examples, freeze it, and minimise L(S(x, xi), y) + B(xi) by L-BFGS.
+
+    The boundary loss B = ``boundary_weight`` * sum_j relu(|xi_j - mid_j| - range_j / 2) / scale_j holds the unknowns, which have no
+    bounds here, in the box of the examples (midpoint and width per unknown, as in the method's original code). An
+    estimate that ends outside the problem's bounds is moved to just inside them (0.1 % of their half width).
+
+    Parameters
+    ----------
+    learning_rate, epochs, network, network_options
+        Of the surrogate; see ``NetworkMethod``.
+    boundary_weight
+        Slope of the boundary loss, in units of the mean loss per unit of normalised coordinate at the guess.
+
+    Example
+    -------
+    >>> NeuralAdjoint().solve(problem_set, seed=1)
+    """
+
+    name = "neural-adjoint"
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        epochs: int = 1000,
+        network: str = "dense",
+        network_options: dict[str, Any] | None = None,
+        boundary_weight: float = 1.0,
+    ) -> None:
+        super().__init__(learning_rate, epochs, network, network_options)
+        check_positive(boundary_weight=boundary_weight)
+        self.boundary_weight = boundary_weight
+
+    def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
+        """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
+        n = len(check_problem_set(problem_set))
+        problem, space = problem_set.problem, problem_set.problem.space
+        examples = problem.sample_training(n, training_seed(seed))
+        model = MODELS.get(SurrogateModel, problem_set, self, seed)
+        self._train(model, examples, [])
+        weight = self.boundary_weight * float(np.mean(problem_set.objective(problem_set.guess)))
+        surrogate_set = _surrogate_set(problem_set, examples, model, weight)
+        # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
+        adjoint = LBFGS(tolerance=1e-5).solve(surrogate_set)
+        linear = adjoint.xi
+        xi = _inside(problem_set, problem_set.guess + space.scale * linear)
+        z = space.to_z(xi, problem_set.guess)
+        loss = problem_set.objective(xi)
+        history = History(problem_set)
+        start = np.zeros_like(z)
+        history.record(0, 1.0, model.progress.seconds, start, problem_set.objective(problem_set.guess))
+        seconds = model.progress.seconds + adjoint.seconds
+        history.record(int(adjoint.iterations.max()), 1.0, seconds, z, loss)
+        return replace(
+            adjoint,
+            method=self.name,
+            problem_set=problem_set,
+            xi=xi,
+            z=z,
+            loss=loss,
+            # One simulation made each example; the surrogate's own evaluations cost no simulation.
+            evaluations=np.ones(n, dtype=np.int64),
+            seconds=seconds,
+            compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
+            last=Point(xi, z, loss),
+            history=history.frame,
+            engine=type(self).__name__,
+        )
+
+
+class _SurrogateProblem(InverseProblem):
+    """The proxy of a problem: forward is the surrogate beside the boundary loss, the unknowns are linear and unbounded."""
+
+    def __init__(self, problem: InverseProblem, model: SurrogateModel, y_shape: tuple[int, ...]) -> None:
+        self._problem = problem
+        self._model = model
+        self._y_shape = y_shape
+        self.unknowns = (Unknown("linear", shape=(problem.space.size,), scale=1.0),)
+
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
+        linear, weight = xi["linear"], x["boundary weight"]
+        condition = {name: tf.cast(array, tf.float32) for name, array in x.items() if not name.startswith("boundary")}
+        observation = self._model.observation(tf.cast(linear, tf.float32), condition, self._y_shape)
+        excess = tf.nn.relu(tf.abs(linear - x["boundary middle"]) - x["boundary half range"])
+        return tf.cast(observation, linear.dtype), weight * tf.reduce_sum(excess, axis=1)
+
+    def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
+        observation, boundary = prediction
+        return self._problem.loss(observation, y) + boundary
+
+
+_PROXIES: WeakKeyDictionary[SurrogateModel, _SurrogateProblem] = WeakKeyDictionary()
+
+
+def _surrogate_set(
+    problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float
+) -> ProblemSet:
+    """The problem set on the surrogate; the box of the examples travels as condition."""
+    assert examples.truth is not None
+    n, scale = len(problem_set), problem_set.problem.space.scale
+    low, high = examples.truth.min(axis=0), examples.truth.max(axis=0)
+    condition = dict(problem_set.x) | {
+        "boundary middle": ((low + high) / 2 - problem_set.guess) / scale,
+        "boundary half range": np.tile((high - low) / 2 / scale, (n, 1)),
+        "boundary weight": np.full(n, weight),
+    }
+    # A model that is trained again keeps its compiled proxy, which reads the weights of the moment.
+    if model not in _PROXIES:
+        _PROXIES[model] = _SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
+    return ProblemSet(_PROXIES[model], condition, problem_set.y)
+
+
+def _inside(problem_set: ProblemSet, xi: NDArray[np.float64]) -> NDArray[np.float64]:
+    space = problem_set.problem.space
+    middle = np.where(space.bounded, space.upper - space.scale, 0.0)
+    limited = middle + np.clip(xi - middle, -INSIDE * space.scale, INSIDE * space.scale)
+    return np.where(space.bounded, limited, xi)

@@ -1,0 +1,44 @@
+"""Supervised learning from synthetic solutions (paper, Eq. 3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kerasjoint.methods.base import check_problem_set
+from kerasjoint.methods.training import MODELS, Curve, NetworkMethod
+from kerasjoint.models import SupervisedModel
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution
+
+
+class Supervised(NetworkMethod):
+    """Train ``SupervisedModel`` on as many synthetic examples as there are instances, then estimate these.
+
+    The examples come from ``problem.sample_training`` and are drawn anew: they differ from the instances to solve.
+
+    Example
+    -------
+    >>> Supervised().solve(problem_set, seed=1)
+    """
+
+    name = "supervised"
+
+    def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
+        """Learn from examples and estimate all instances; ``seed`` draws the examples and the initial weights."""
+        n = len(check_problem_set(problem_set))
+        examples = problem_set.problem.sample_training(n, training_seed(seed))
+        model = MODELS.get(SupervisedModel, problem_set, self, seed)
+        curve = Curve(problem_set)
+        self._train(model, examples, [curve])
+        solution = model.solution(problem_set)
+        # One simulation made each example.
+        return replace(
+            solution, evaluations=solution.evaluations + 1, history=curve.frame, engine=type(self).__name__
+        )
+
+
+def training_seed(seed: int) -> int:
+    """Derive the seed of the examples, which supervised learning and the neural adjoint share, from that of a run."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])

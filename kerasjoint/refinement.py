@@ -1,0 +1,65 @@
+"""Refinement: L-BFGS on the true objective, started from a method's solution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.methods.base import LocalMethod, check_problem_set
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution
+
+FIRST_STEP = 0.01
+
+
+def refine(
+    problem_set: ProblemSet, solution: Solution, method: LocalMethod | None = None, *, first_step: float = FIRST_STEP
+) -> Solution:
+    """Polish a solution, instance by instance, to what the precision allows.
+
+    Parameters
+    ----------
+    problem_set
+        What the solution belongs to.
+    solution
+        Where to start.
+    method
+        The local method; default ``LBFGS()``.
+    first_step
+        Length of the first trial step in normalised coordinates: short, since the minimum sought is the one nearby. The
+        line search lengthens it where that pays.
+
+    Returns
+    -------
+    Solution
+        Never worse than ``solution``; its cost includes that of ``solution``.
+
+    Example
+    -------
+    >>> refined = kerasjoint.refine(problem_set, model.solution(problem_set))
+    """
+    if not isinstance(solution, Solution):
+        raise ArgumentError("solution", "a Solution", type(solution).__name__)
+    if len(solution) != len(check_problem_set(problem_set)):
+        raise ArgumentError("solution", f"{len(problem_set)} instances as in the problem set", len(solution))
+    if method is None:
+        from kerasjoint.methods.lbfgs import LBFGS
+
+        method = LBFGS()
+    if not isinstance(method, LocalMethod):
+        raise ArgumentError("method", "a local method such as LBFGS() or ScipyLBFGS()", type(method).__name__)
+    refined = method.solve(problem_set, start=solution.z, first_step=first_step)
+    history = refined.history.copy()
+    history["evaluations"] += float(solution.evaluations.mean())
+    history["seconds"] += solution.seconds
+    return replace(
+        refined,
+        method=f"{solution.method} + refine",
+        evaluations=solution.evaluations + refined.evaluations,
+        iterations=solution.iterations + refined.iterations,
+        non_finite=solution.non_finite + refined.non_finite,
+        seconds=solution.seconds + refined.seconds,
+        compile_seconds=solution.compile_seconds + refined.compile_seconds,
+        history=history,
+        engine=f"{solution.engine}, {refined.engine}",
+    )

@@ -1,0 +1,49 @@
+"""The short door: solve a problem set with sensible defaults."""
+
+from __future__ import annotations
+
+from kerasjoint.methods import METHODS
+from kerasjoint.methods.base import LocalMethod, Method, check_problem_set
+from kerasjoint.methods.lbfgs import LBFGS
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.refinement import refine
+from kerasjoint.solution import Solution, best_of
+
+
+def solve(
+    problem_set: ProblemSet,
+    method: str | Method = "reparameterized",
+    *,
+    seed: int = 0,
+    local_method: LocalMethod | None = None,
+) -> Solution:
+    """Solve all instances: the method, refined, and plain L-BFGS from the guess; the better of the two for each instance.
+
+    Parameters
+    ----------
+    problem_set
+        The instances.
+    method
+        A method or its name.
+    seed
+        Of the method.
+    local_method
+        What refines, and runs from the guess; default ``LBFGS()``.
+
+    Returns
+    -------
+    Solution
+        Its cost is that of all that ran.
+
+    Example
+    -------
+    >>> kerasjoint.solve(problem_set).to_frame()
+    """
+    check_problem_set(problem_set)
+    chosen = METHODS.load(method)() if isinstance(method, str) else method
+    local_method = local_method or LBFGS()
+    solution = chosen.solve(problem_set, seed)
+    if not chosen.learns:
+        return solution
+    refined = refine(problem_set, solution, local_method)
+    return best_of([refined, local_method.solve(problem_set)], method=refined.method)
