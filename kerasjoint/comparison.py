@@ -119,10 +119,16 @@ def summarise(
 
 def fraction(name: str, hits: NDArray[np.bool_] | None) -> dict[str, float]:
     """Return a fraction with its 95 % Wilson interval under three names; NaN for what is not known."""
-    if hits is None:
+    return fraction_of(name, float("nan") if hits is None else float(np.mean(hits)), 0 if hits is None else len(hits))
+
+
+def fraction_of(name: str, share: float, count: float) -> dict[str, float]:
+    """Return a share of ``count`` instances (rounded to whole ones) with its 95 % Wilson interval under three names."""
+    if np.isnan(share):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    interval = binomtest(int(np.sum(hits)), len(hits)).proportion_ci(CONFIDENCE, method="wilson")
-    return {name: float(np.mean(hits)), f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+    whole = max(round(count), 1)
+    interval = binomtest(round(share * whole), whole).proportion_ci(CONFIDENCE, method="wilson")
+    return {name: share, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
 
 def error_of_unknowns(solution: Solution) -> FloatArray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -26,13 +27,11 @@ class CompiledObjective:
     def __init__(self, problem: InverseProblem) -> None:
         self._problem = problem
         self.shapes_done: set[tuple[Any, ...]] = set()
-        self._kernel_value = tf.function(self._masked_value, jit_compile=True)
-        self._kernel_value_and_gradient = tf.function(self._masked_value_and_gradient, jit_compile=True)
-        self.value: Callable[..., tf.Tensor] = tf.function(self._chunked_value)
-        self.value_and_gradient: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(
-            self._chunked_value_and_gradient
-        )
-        self.predict: Callable[..., Any] = tf.function(self._predict, jit_compile=True)
+        self._kernel_value = _PerShape(self._masked_value, jit_compile=True)
+        self._kernel_value_and_gradient = _PerShape(self._masked_value_and_gradient, jit_compile=True)
+        self.value = _PerShape(self._chunked_value, jit_compile=False)
+        self.value_and_gradient = _PerShape(self._chunked_value_and_gradient, jit_compile=False)
+        self.predict = _PerShape(self._predict, jit_compile=True)
 
     def differentiable_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,) such that gradients taken through them are the masked ones."""
@@ -90,6 +89,25 @@ class CompiledObjective:
             tf.nest.map_structure(lambda array, k=start: array[k : k + chunk], (xi, x, y))
             for start in range(0, n, chunk)
         ]
+
+
+class _PerShape:
+    """One ``tf.function`` for each combination of shapes and dtypes: further shapes are meant to be compiled anew.
+
+    A single one would warn of its many traces. It recognises a function by its code, hence the ``partial``.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, jit_compile: bool) -> None:
+        self._function = function
+        self._jit_compile = jit_compile
+        self._compiled: dict[Any, Any] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        flat = tf.nest.flatten(arguments)
+        key = (tuple(arguments[1]), *((tuple(tensor.shape), tensor.dtype) for tensor in flat))
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(partial(self._function), jit_compile=self._jit_compile)
+        return self._compiled[key](*arguments)
 
 
 def padded_size(n: int, chunk: int | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from kerasjoint.errors import ArgumentError
@@ -44,7 +45,7 @@ class Registry:
     def load(self, name: str) -> Any:
         """Import and return the class of ``name``; an unknown name is refused with the nearest known one."""
         module, _, attribute = self._entries[self.check(name)][0].partition(":")
-        return getattr(import_module(module), attribute)
+        return attrgetter(attribute)(import_module(module))
 
     def check(self, name: str) -> str:
         """Return ``name`` if it is registered, else raise."""

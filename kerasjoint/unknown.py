@@ -48,8 +48,8 @@ class Unknown:
         where = f"Unknown({self.name!r})"
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ArgumentError("Unknown name", "a Python identifier", repr(self.name))
-        if any(not isinstance(size, int) or size < 1 for size in self.shape):
-            raise ArgumentError(f"{where} shape", "positive integers", self.shape)
+        if not isinstance(self.shape, tuple) or any(not isinstance(size, int) or size < 1 for size in self.shape):
+            raise ArgumentError(f"{where} shape", "a tuple of positive integers", self.shape)
         if (self.lower is None) != (self.upper is None):
             raise ArgumentError(f"{where} bounds", "both lower and upper, or none", f"{self.lower} and {self.upper}")
         if self.bounded and self.scale is not None:
@@ -57,12 +57,14 @@ class Unknown:
         if not self.bounded and self.scale is None:
             raise ArgumentError(f"{where} scale", "a scale, since there are no bounds", None)
         lower, upper, guess, scale = (self._flat(name) for name in ("lower", "upper", "guess", "scale"))
+        if self.bounded and not np.all(np.isfinite(lower) & np.isfinite(upper)):
+            raise ArgumentError(f"{where} bounds", "finite numbers, or no bounds", f"{self.lower} and {self.upper}")
         if not np.all(lower < upper):
             raise ArgumentError(f"{where} bounds", "lower below upper", f"{self.lower} and {self.upper}")
         if not np.all((lower < guess) & (guess < upper)):
             raise ArgumentError(f"{where} guess", f"a value strictly inside {self.lower} to {self.upper}", self.guess)
-        if not np.all(scale > 0):
-            raise ArgumentError(f"{where} scale", "a positive number", self.scale)
+        if not np.all((scale > 0) & np.isfinite(scale)):
+            raise ArgumentError(f"{where} scale", "a positive finite number", self.scale)
 
     @property
     def bounded(self) -> bool:

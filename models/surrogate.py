@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
+from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
@@ -28,6 +29,8 @@ class SurrogateModel(ProblemSetModel):
     >>> surrogate.compile(optimizer=keras.optimizers.Adam(1e-3))
     >>> surrogate.fit(problem_set.problem.sample_training(256, seed=1), epochs=1000)
     """
+
+    proxy: InverseProblem | None = None
 
     @classmethod
     def for_problem_set(

@@ -72,8 +72,12 @@ class LBFGS(LocalMethod):
         *,
         start: FloatArray | None = None,
         first_step: float | None = None,
+        callback: Callable[[int, FloatArray], None] | None = None,
     ) -> Solution:
-        """Solve all instances; see ``LocalMethod.solve``."""
+        """Solve all instances; see ``LocalMethod.solve``.
+
+        ``callback(iteration, z)``, if given, is called after each iteration with the current iterates (n, d).
+        """
         z = check_start(problem_set, start).copy()
         first_step = self.first_step if first_step is None else first_step
         check_positive(first_step=first_step)
@@ -84,7 +88,7 @@ class LBFGS(LocalMethod):
         objective.compile_seconds += loop.compile_seconds()
         loss, gradient = objective(z, rows)
         status = stationary_status(loss, gradient)
-        run = _Run(objective, z, loss, gradient, status, np.zeros(len(rows), dtype=np.int64), History(problem_set), began)
+        run = _Run(objective, z, loss, gradient, status, np.zeros(len(rows), dtype=np.int64), History(problem_set), began, callback)
         run.record()
         waiting = rows[status == Status.ITERATIONS]
         for attempt in range(self.restarts + 1):
@@ -142,11 +146,14 @@ class _Run(NamedTuple):
     iterations: NDArray[np.int64]
     history: History
     began: float
+    callback: Callable[[int, FloatArray], None] | None
 
     def record(self) -> None:
         seconds = time.perf_counter() - self.began - self.objective.compile_seconds
         evaluations = float(self.objective.evaluations.mean())
         self.history.record(int(self.iterations.max()), evaluations, seconds, self.z, self.loss)
+        if self.callback is not None:
+            self.callback(int(self.iterations.max()), self.z)
 
 
 class _TfpState(NamedTuple):

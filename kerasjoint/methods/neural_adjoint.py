@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -60,23 +61,16 @@ class NeuralAdjoint(NetworkMethod):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
         n = len(check_problem_set(problem_set))
-        problem, space = problem_set.problem, problem_set.problem.space
-        examples = problem.sample_training(n, training_seed(seed))
+        examples = problem_set.problem.sample_training(n, training_seed(seed))
         model = MODELS.get(SurrogateModel, problem_set, self, seed)
         self._train(model, examples, [])
         weight = self.boundary_weight * float(np.mean(problem_set.objective(problem_set.guess)))
         surrogate_set = _surrogate_set(problem_set, examples, model, weight)
+        curve = _Curve(problem_set, model.progress.seconds)
         # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
-        adjoint = LBFGS(tolerance=1e-5).solve(surrogate_set)
-        linear = adjoint.xi
-        xi = _inside(problem_set, problem_set.guess + space.scale * linear)
-        z = space.to_z(xi, problem_set.guess)
+        adjoint = LBFGS(tolerance=1e-5).solve(surrogate_set, callback=curve.record)
+        xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
-        history = History(problem_set)
-        start = np.zeros_like(z)
-        history.record(0, 1.0, model.progress.seconds, start, problem_set.objective(problem_set.guess))
-        seconds = model.progress.seconds + adjoint.seconds
-        history.record(int(adjoint.iterations.max()), 1.0, seconds, z, loss)
         return replace(
             adjoint,
             method=self.name,
@@ -86,10 +80,10 @@ class NeuralAdjoint(NetworkMethod):
             loss=loss,
             # One simulation made each example; the surrogate's own evaluations cost no simulation.
             evaluations=np.ones(n, dtype=np.int64),
-            seconds=seconds,
+            seconds=model.progress.seconds + adjoint.seconds - curve.seconds,
             compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
             last=Point(xi, z, loss),
-            history=history.frame,
+            history=curve.frame,
             engine=type(self).__name__,
         )
 
@@ -115,9 +109,6 @@ class _SurrogateProblem(InverseProblem):
         return self._problem.loss(observation, y) + boundary
 
 
-_PROXIES: WeakKeyDictionary[SurrogateModel, _SurrogateProblem] = WeakKeyDictionary()
-
-
 def _surrogate_set(
     problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float
 ) -> ProblemSet:
@@ -131,13 +122,38 @@ def _surrogate_set(
         "boundary weight": np.full(n, weight),
     }
     # A model that is trained again keeps its compiled proxy, which reads the weights of the moment.
-    if model not in _PROXIES:
-        _PROXIES[model] = _SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
-    return ProblemSet(_PROXIES[model], condition, problem_set.y)
+    if model.proxy is None:
+        model.proxy = _SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
+    return ProblemSet(model.proxy, condition, problem_set.y)
 
 
-def _inside(problem_set: ProblemSet, xi: NDArray[np.float64]) -> NDArray[np.float64]:
+def _true_coordinates(
+    problem_set: ProblemSet, linear: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Map linear coordinates to unknowns just inside the problem's bounds, and these to normalised coordinates."""
     space = problem_set.problem.space
+    xi = problem_set.guess + space.scale * linear
     middle = np.where(space.bounded, space.upper - space.scale, 0.0)
     limited = middle + np.clip(xi - middle, -INSIDE * space.scale, INSIDE * space.scale)
-    return np.where(space.bounded, limited, xi)
+    xi = np.where(space.bounded, limited, xi)
+    return xi, space.to_z(xi, problem_set.guess)
+
+
+class _Curve:
+    """Records the true objective while L-BFGS moves on the surrogate; not counted as cost."""
+
+    def __init__(self, problem_set: ProblemSet, training_seconds: float) -> None:
+        self.seconds = 0.0
+        self._problem_set = problem_set
+        self._history = History(problem_set)
+        self._began = time.perf_counter() - training_seconds
+
+    def record(self, iteration: int, linear: NDArray[np.float64]) -> None:
+        start = time.perf_counter()
+        xi, z = _true_coordinates(self._problem_set, linear)
+        self._history.record(iteration, 1.0, start - self._began - self.seconds, z, self._problem_set.objective(xi))
+        self.seconds += time.perf_counter() - start
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self._history.frame

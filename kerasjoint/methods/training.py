@@ -14,6 +14,7 @@ from kerasjoint.tracking import History
 
 CHECKPOINT_RATIO = 1.25
 MODELS_KEPT = 8
+EPOCHS_PER_RUN = 10
 
 
 class NetworkMethod(Method):
@@ -64,7 +65,7 @@ class ModelCache:
         model = self._models.pop(key, None)
         if model is None:
             model = fresh
-            model.compile(optimizer=keras.optimizers.Adam(method.learning_rate))
+            model.compile(optimizer=keras.optimizers.Adam(method.learning_rate), steps_per_execution=EPOCHS_PER_RUN)
         else:
             model.set_weights(fresh.get_weights())
             model.progress = None

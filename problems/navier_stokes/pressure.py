@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
-
 from kerasjoint.problems.navier_stokes.grid import Grid
+from numpy.typing import NDArray
 
 Field = tuple[tf.Tensor, tf.Tensor]
 Array = NDArray[np.float64]
@@ -74,7 +73,7 @@ class Projection:
         source[faces, self._before] = 1
         source[faces, self._after] = -1
         spectrum = self._cosines @ source.reshape(-1, self.cells, self.cells) @ self._cosines.T * self._inverse
-        response = (self._cosines.T @ spectrum @ self._cosines).reshape(faces.size, -1)
+        response = (self._cosines.T @ spectrum @ self._cosines).reshape(faces.size, self.cells**2)
         matrix = np.eye(faces.size) - (response[:, self._after] - response[:, self._before])
         return np.linalg.pinv((matrix + matrix.T) / 2, rcond=1e-9, hermitian=True) @ response
 

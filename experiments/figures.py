@@ -1,0 +1,105 @@
+"""Figures from the stored rows, curves and illustrations: (a) example, (b) landscape, (c) curves, (d) loss over n."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from numpy.typing import NDArray
+
+from kerasjoint.experiments.examples import draw_example
+from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.tables import in_refined_comparison
+from kerasjoint.methods import METHODS
+
+# One colour per method throughout, told apart in print and by the colour-blind.
+COLOURS = dict(zip(METHODS, ("#000000", "#7f7f7f", "#d55e00", "#0072b2", "#009e73"), strict=False))
+DASHES = dict(zip(METHODS, ("", (1, 1), "", (4, 2), (4, 1, 1, 1)), strict=False))
+LOWEST = 1e-32
+
+
+def write_figures(store: Store, folder: Path) -> list[Path]:
+    """Draw one PNG of four panels per problem; return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, curves = store.rows(), store.curves()
+    written = []
+    with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):
+        for problem in dict.fromkeys(rows["problem"]):
+            figure, ((example, landscape), (course, sizes)) = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+            picture = store.illustration(problem)
+            if picture is not None:
+                draw_example(example, problem, picture)
+                draw_landscape(landscape, picture)
+            draw_curves(course, curves[curves["problem"] == problem])
+            draw_loss_over_n(sizes, rows[rows["problem"] == problem])
+            for letter, axes in zip("abcd", (example, landscape, course, sizes), strict=True):
+                title = axes.get_title()
+                axes.set_title("")
+                axes.set_title(f"({letter}) {title}", loc="left", fontsize="medium")
+            figure.suptitle(problem)
+            path = folder / f"{problem}.png"
+            figure.savefig(path, dpi=160)
+            plt.close(figure)
+            written.append(path)
+    return written
+
+
+def draw_landscape(axes: Any, picture: dict[str, NDArray[Any]]) -> None:
+    """Draw loss and gradient along one unknown, the others at their true values."""
+    values = picture["landscape_values"]
+    axes.plot(values, picture["landscape_loss"], color="#333333", lw=1, label="loss")
+    axes.axvline(float(picture["landscape_truth"]), color="#cc79a7", lw=1, ls="--", label="true value")
+    axes.set(xlabel=str(picture["landscape_label"]), ylabel="loss")
+    axes.set_title("loss and gradient, other unknowns true")
+    twin = axes.twinx()
+    twin.plot(values, picture["landscape_gradient"], color="#56b4e9", lw=0.8, label="gradient")
+    twin.set_ylabel("gradient", color="#1f78a4")
+    handles = [*axes.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
+    axes.legend(handles, [handle.get_label() for handle in handles], frameon=False, fontsize="small")
+
+
+def draw_curves(axes: Any, curves: pd.DataFrame) -> None:
+    """Draw the mean true objective over iterations, unrefined, at the largest n; mean and range over seeds."""
+    n = curves["n"].max()
+    for method in [name for name in METHODS if name in set(curves["method"])]:
+        here = curves[(curves["n"] == n) & (curves["method"] == method)]
+        grid = np.unique(here["iteration"])
+        runs = np.stack(
+            [np.interp(grid, run["iteration"], run["mean"].clip(lower=LOWEST)) for _, run in here.groupby("seed")]
+        )
+        axes.plot(grid + 1, runs.mean(axis=0), color=COLOURS[method], dashes=DASHES[method] or (None, None), label=method)
+        axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=COLOURS[method], alpha=0.12, lw=0)
+    axes.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel="mean loss of current estimates")
+    axes.set_title(f"optimisation, not refined, n = {n}")
+    axes.legend(frameon=False, fontsize="small")
+
+
+def draw_loss_over_n(axes: Any, rows: pd.DataFrame) -> None:
+    """Draw the mean refined loss over n: mean and standard deviation over seeds."""
+    shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
+    means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
+    sizes = sorted(shown["n"].unique())
+    for offset, method in enumerate(name for name in METHODS if name in set(shown["method"])):
+        line = means.loc[method]
+        # Methods are set slightly apart, since their error bars would cover each other.
+        place = line.index.to_numpy() * 1.03 ** (offset - 2)
+        spread = line["std"].fillna(0.0)
+        mean = line["mean"].clip(lower=LOWEST)
+        low = np.minimum(spread, 0.9 * mean)
+        axes.errorbar(
+            place, mean, yerr=(low, spread), color=COLOURS[method], marker="o", ms=4, lw=1.2, capsize=2, label=method
+        )
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel="number of instances n", ylabel="mean loss")
+    axes.set_xticks(sizes, [str(n) for n in sizes])
+    axes.minorticks_off()
+    axes.set_title("after refinement")
+    axes.legend(frameon=False, fontsize="small")

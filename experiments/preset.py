@@ -1,0 +1,111 @@
+"""Presets: what to run, as validated YAML."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.preset_files import read_preset
+from kerasjoint.methods import METHODS
+from kerasjoint.problems import PROBLEMS
+
+Count = Annotated[int, Field(ge=1)]
+Options = dict[str, Any]
+
+
+class ProblemPlan(BaseModel):
+    """Which sizes of a problem to run, and what differs for it.
+
+    ``options`` go to the problem's constructor; ``methods`` override the options of methods for this problem alone.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: Annotated[list[Count], Field(min_length=1)]
+    seeds: Count | None = None
+    options: Options = {}
+    methods: dict[str, Options] = {}
+
+
+class Preset(BaseModel):
+    """A whole run: problems, methods with their options, sizes and seeds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Count = 1
+    problems: Annotated[dict[str, ProblemPlan], Field(min_length=1)]
+    methods: Annotated[dict[str, Options], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _known(self) -> Preset:
+        for name, plan in self.problems.items():
+            PROBLEMS.check(name)
+            _check_options(f"problems.{name}.options", PROBLEMS.load(name), plan.options)
+            for method in plan.methods:
+                METHODS.check(method)
+        for name, options in self.methods.items():
+            METHODS.check(name)
+            overrides = [plan.methods.get(name, {}) for plan in self.problems.values()]
+            for given in (options, *overrides):
+                _check_options(f"methods.{name}", METHODS.load(name), given)
+        return self
+
+    def method_options(self, problem: str, method: str) -> Options:
+        """Return a method's options for a problem."""
+        return self.methods[method] | self.problems[problem].methods.get(method, {})
+
+    def narrowed(
+        self,
+        problems: Sequence[str] = (),
+        methods: Sequence[str] = (),
+        n: Sequence[int] = (),
+        seeds: int | None = None,
+    ) -> Preset:
+        """Return the preset with other problems, methods, sizes or numbers of seeds; empty means as it is."""
+        content = self.model_dump()
+        if problems:
+            known = content["problems"]
+            default = {"n": next(iter(known.values()))["n"]}
+            content["problems"] = {PROBLEMS.check(name): known.get(name, default) for name in problems}
+        if methods:
+            content["methods"] = {METHODS.check(name): content["methods"].get(name, {}) for name in methods}
+        for plan in content["problems"].values():
+            if n:
+                plan["n"] = sorted(set(n))
+            if seeds is not None:
+                plan["seeds"] = seeds
+        return parse_preset(content, "command line")
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Load and validate a preset by its name, or from a YAML file.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown name, text that is not YAML, or an unknown key, by its name.
+    """
+    return parse_preset(read_preset(name_or_path), name_or_path)
+
+
+def parse_preset(content: dict[str, Any], source: str) -> Preset:
+    """Validate a preset's content; name every key that is wrong."""
+    try:
+        return Preset.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ArgumentError(f"preset {source}", "known keys with valid values", wrong) from None
+
+
+def _check_options(where: str, factory: Any, options: Options) -> None:
+    known = inspect.signature(factory).parameters
+    for option in options:
+        if option not in known:
+            raise ArgumentError(where, f"one of {', '.join(known) or 'no options'}", repr(option))

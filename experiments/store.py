@@ -1,0 +1,140 @@
+"""The rows on disk: one folder a cell, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.plan import Cell
+
+PARTIAL = ".partial-"
+
+
+class CellRows(NamedTuple):
+    """What a finished cell leaves: rows per instance, the curve of its optimisation, and metadata."""
+
+    rows: pd.DataFrame
+    curve: pd.DataFrame
+    metadata: dict[str, Any]
+
+
+class Store:
+    """A folder of finished cells and illustrations.
+
+    Layout: ``cells/<cell>/rows.parquet``, ``curve.parquet`` and ``cell.json``; ``illustrations/<problem>.npz``.
+
+    Example
+    -------
+    >>> store = Store("results/quick")
+    >>> store.rows()
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ArgumentError("out", "a folder", f"the file {self.folder}")
+
+    def open_for(self, cells: Iterable[Cell]) -> None:
+        """Create the folder, clear what a killed run left half written, and refuse another run's rows."""
+        if self.folder.exists() and not self._cells.exists() and any(self.folder.iterdir()):
+            raise ArgumentError("out", "a new folder, or one with rows of this run", f"{self.folder} with other files")
+        self._cells.mkdir(parents=True, exist_ok=True)
+        self._illustrations.mkdir(exist_ok=True)
+        for leftover in (*self._cells.glob(f"{PARTIAL}*"), *self._illustrations.glob(f"{PARTIAL}*")):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for cell in cells:
+            if self.has(cell):
+                self._check_same(cell)
+
+    def has(self, cell: Cell) -> bool:
+        """Tell whether a cell is finished."""
+        return (self._cells / cell.name).is_dir()
+
+    def write(self, cell: Cell, content: CellRows) -> None:
+        """Store a finished cell."""
+        partial = self._cells / f"{PARTIAL}{cell.name}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        content.rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
+        content.curve.to_parquet(partial / "curve.parquet", index=False, compression="zstd")
+        metadata = content.metadata | {"settings": cell.settings}
+        (partial / "cell.json").write_text(json.dumps(metadata, indent=1) + "\n")
+        os.replace(partial, self._cells / cell.name)
+
+    def has_illustration(self, problem: str) -> bool:
+        """Tell whether a problem's illustration is stored."""
+        return (self._illustrations / f"{problem}.npz").is_file()
+
+    def write_illustration(self, problem: str, arrays: dict[str, NDArray[Any]]) -> None:
+        """Store the arrays that picture a problem."""
+        partial = self._illustrations / f"{PARTIAL}{problem}.npz"
+        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+        os.replace(partial, self._illustrations / f"{problem}.npz")
+
+    def illustration(self, problem: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays that picture a problem, or ``None``."""
+        if not self.has_illustration(problem):
+            return None
+        with np.load(self._illustrations / f"{problem}.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+    def rows(self) -> pd.DataFrame:
+        """Return the rows of all finished cells."""
+        return self._collect("rows.parquet")
+
+    def curves(self) -> pd.DataFrame:
+        """Return the curves of all finished cells."""
+        return self._collect("curve.parquet")
+
+    def metadata(self) -> pd.DataFrame:
+        """Return one row per finished cell: its settings, seconds, versions and machine."""
+        return pd.DataFrame([self._read_metadata(folder) for folder in self._finished()])
+
+    @property
+    def _cells(self) -> Path:
+        return self.folder / "cells"
+
+    @property
+    def _illustrations(self) -> Path:
+        return self.folder / "illustrations"
+
+    def _finished(self) -> list[Path]:
+        folders = sorted(path for path in self._cells.glob("*") if not path.name.startswith(PARTIAL))
+        if not folders:
+            raise ArgumentError("folder", "a folder with the rows of a run", self.folder)
+        return folders
+
+    def _collect(self, file: str) -> pd.DataFrame:
+        frames = []
+        for folder in self._finished():
+            try:
+                frames.append(pd.read_parquet(folder / file))
+            except (OSError, ValueError) as error:
+                raise ArgumentError(str(folder / file), "readable Parquet rows", error) from None
+        return pd.concat(frames, ignore_index=True)
+
+    def _read_metadata(self, folder: Path) -> dict[str, Any]:
+        try:
+            return json.loads((folder / "cell.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ArgumentError(str(folder / "cell.json"), "readable metadata", error) from None
+
+    def _check_same(self, cell: Cell) -> None:
+        stored = self._read_metadata(self._cells / cell.name)["settings"]
+        wanted = json.loads(json.dumps(cell.settings))
+        different = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
+        if different:
+            raise ArgumentError(
+                "out",
+                "a new folder, or one with rows of the same settings",
+                f"{self.folder}, whose cell {cell.name} was run with other {', '.join(different)}",
+            )
