@@ -15,7 +15,9 @@ test: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	rm -rf .types && mkdir -p .types/kerasjoint
+	ln -s $(CURDIR)/kerasjoint/* $(CURDIR)/models $(CURDIR)/problems $(CURDIR)/experiments .types/kerasjoint
+	cd .types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	$(BIN)/python -m pytest
 
 format: $(READY)
@@ -29,4 +31,4 @@ $(READY): setup.py pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .types .mypy_cache .pytest_cache .ruff_cache

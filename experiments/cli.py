@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kerasjoint.experiments.engine import Outcome
+    from kerasjoint.experiments.plan import Cell
     from kerasjoint.experiments.store import Store
 
 # TensorFlow and its libraries read these when they are imported, and would fill the screen.
@@ -128,7 +129,7 @@ def _import_quietly() -> None:
             os.close(kept)
 
 
-def _run_cells(cells: list, folder: Path) -> tuple[Store, Outcome]:
+def _run_cells(cells: list[Cell], folder: Path) -> tuple[Store, Outcome]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from kerasjoint.experiments.engine import Engine
@@ -149,10 +150,10 @@ def _run_cells(cells: list, folder: Path) -> tuple[Store, Outcome]:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("starting", total=len(cells), left="")
 
-            def before(cell) -> None:
+            def before(cell: Cell) -> None:
                 progress.update(task, description=cell.name, left=remaining.start(cell))
 
-            def after(cell) -> None:
+            def after(cell: Cell) -> None:
                 progress.update(task, advance=1, left=remaining.finish(cell))
 
             outcome = engine.run(cells, before, after)
@@ -173,7 +174,10 @@ def _report(store: Store) -> None:
     for problem in dict.fromkeys(rows["problem"]):
         table = comparison_table(rows, problem, per_n=False)
         _print_table(problem, table[table["reference"] == table["reference"].iloc[0]])
-    console.print(f"Percent of instances, mean over n. ~: equal if {TOLERANCE}. Intervals, last iterates, costs: in the tables.", highlight=False)
+    console.print(
+        f"Percent of instances, mean over n. ~: equal if {TOLERANCE}. Intervals, last iterates, costs: in the tables.",
+        highlight=False,
+    )
     console.print(f"Tables:  {', '.join(str(path) for path in tables)}", highlight=False, soft_wrap=True)
     console.print(f"Figures: {', '.join(str(path) for path in figures)}", highlight=False, soft_wrap=True)
 
@@ -186,9 +190,14 @@ def _print_table(problem: str, table: pd.DataFrame) -> None:
     reference = table["reference"].iloc[0]
     for stage in ("refined", "unrefined"):
         text = brief(table, stage)
-        printed = Table(title=f"{problem}, {stage}, against {reference}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        printed = Table(
+            title=f"{problem}, {stage}, against {reference}",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         for k, column in enumerate(text):
-            printed.add_column(column, no_wrap=True, justify="left" if k == 0 else "right")
+            printed.add_column(str(column), no_wrap=True, justify="left" if k == 0 else "right")
         for row in text.itertuples(index=False):
             printed.add_row(*row)
         console.print(printed)

@@ -75,7 +75,9 @@ def draw_curves(axes: Any, curves: pd.DataFrame) -> None:
         runs = np.stack(
             [np.interp(grid, run["iteration"], run["mean"].clip(lower=LOWEST)) for _, run in here.groupby("seed")]
         )
-        axes.plot(grid + 1, runs.mean(axis=0), color=COLOURS[method], dashes=DASHES[method] or (None, None), label=method)
+        axes.plot(
+            grid + 1, runs.mean(axis=0), color=COLOURS[method], dashes=DASHES[method] or (None, None), label=method
+        )
         axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=COLOURS[method], alpha=0.12, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel="mean loss of current estimates")
     axes.set_title(f"optimisation, not refined, n = {n}")

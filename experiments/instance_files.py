@@ -15,9 +15,9 @@ from kerasjoint.problem_set import ProblemSet
 def read_instances(problem: InverseProblem, path: str | Path) -> ProblemSet:
     """Read a problem set.
 
-    An ``.npz`` file holds ``y`` and ``x/<name>``, as ``ProblemSet.save`` writes them. A ``.csv`` file holds one instance a row: the
-    columns named as ``column_names`` says, in any order; or, for a problem without condition, just the observation
-    without a header.
+    An ``.npz`` file holds ``y`` and ``x/<name>``, as ``ProblemSet.save`` writes them. A ``.csv`` file holds one
+    instance a row: the columns named as ``column_names`` says, in any order; or, for a problem without condition,
+    just the observation without a header.
 
     Raises
     ------

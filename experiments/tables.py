@@ -34,29 +34,25 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     Returns
     -------
     pandas.DataFrame
-        The columns of ``kerasjoint.compare``, and ``paper_better`` and ``paper_equal``. ``_tol`` columns count as equal what
-        differs by at most ``TOLERANCE``.
+        The columns of ``kerasjoint.compare``, and ``paper_better`` and ``paper_equal``. ``_tol`` columns count as
+        equal what differs by at most ``TOLERANCE``.
     """
     rows = rows[rows["problem"] == problem]
     table = []
     for reference in [name for name in REFERENCES if name in set(rows["method"])]:
         base = rows[rows["method"] == reference].set_index(KEY)
         for variant, group in rows.groupby(VARIANT, sort=False):
-            sizes = {n: _row(part, base) for n, part in group.groupby("n")}
-            sizes = {n: row for n, row in sizes.items() if row is not None}
-            if not sizes:
-                continue
-            entries = sizes.items() if per_n else [("all", _mean_over_n(list(sizes.values())))]
-            for n, row in entries:
-                head = {"problem": problem, "reference": reference, **dict(zip(VARIANT, variant, strict=True)), "n": n}
-                better, equal = paper_fractions(problem, variant[0], variant[1])
-                instances = row.pop("n")
-                table.append({**head, "instances": instances, **row, "paper_better": better, "paper_equal": equal})
+            better, equal = paper_fractions(problem, str(variant[0]), str(variant[1]))
+            head = {"problem": problem, "reference": reference} | dict(zip(VARIANT, map(str, variant), strict=True))
+            sizes = [row for _, part in group.groupby("n") for row in _row(part, base)]
+            for row in sizes if per_n or not sizes else [_mean_over_n(sizes)]:
+                size = {"n": int(row["n"]) if per_n else "all", "instances": int(row["instances"])}
+                table.append({**head, **size, **row, **size, "paper_better": better, "paper_equal": equal})
     return _sorted(pd.DataFrame(table))
 
 
 def best_of_both(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the paper's own advice as a method: the better of reparameterized, refined, and the baseline, per instance."""
+    """Add the paper's own advice as a method: per instance the better of reparameterized, refined, and the baseline."""
     chosen = rows[(rows["method"] == "reparameterized") & (rows["stage"] == "refined") & (rows["selection"] == "best")]
     base = rows[rows["method"] == "lbfgs"]
     keys = ["problem", *KEY]
@@ -156,12 +152,13 @@ def _variant_names(table: pd.DataFrame) -> list[str]:
     return names
 
 
-def _row(part: pd.DataFrame, base: pd.DataFrame) -> dict[str, float] | None:
-    """One comparison on the instances that the reference has too."""
+def _row(part: pd.DataFrame, base: pd.DataFrame) -> list[dict[str, float]]:
+    """Compare on those instances of one n that the reference has too; nothing if there are none."""
+    n = float(part["n"].iloc[0])
     part = part.set_index(KEY)
     common = part.index.intersection(base.index)
     if common.empty:
-        return None
+        return []
     part, base = part.loc[common], base.loc[common]
     known = part["solved"].notna().all()
     error = part["error"].to_numpy()
@@ -172,16 +169,16 @@ def _row(part: pd.DataFrame, base: pd.DataFrame) -> dict[str, float] | None:
         None if np.isnan(error).any() else error,
         part["evaluations"].to_numpy(),
     )
-    return row | {"seconds": float(part["seconds"].mean())}
+    return [row | {"instances": row["n"], "n": n, "seconds": float(part["seconds"].mean())}]
 
 
 def _mean_over_n(rows: list[dict[str, float]]) -> dict[str, float]:
     """Average with equal weight for each n; intervals for the number of instances that such a mean is worth (Kish)."""
     frame = pd.DataFrame(rows)
-    mean = frame.mean().to_dict()
-    mean["n"] = int(frame["n"].sum())
+    mean = {str(name): float(value) for name, value in frame.mean().items()}
+    mean["instances"] = float(frame["instances"].sum())
     mean["worst_loss"] = float(frame["worst_loss"].max())
-    effective = len(frame) ** 2 / float((1 / frame["n"]).sum())
+    effective = len(frame) ** 2 / float((1 / frame["instances"]).sum())
     for name in FRACTIONS:
         mean |= fraction_of(name, mean[name], effective)
     return {name: mean[name] for name in rows[0]}

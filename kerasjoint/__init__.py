@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from kerasjoint import methods
     from kerasjoint.comparison import compare
     from kerasjoint.errors import ArgumentError, BackendError, KerasjointError
-    from kerasjoint.time_loop import integrate
     from kerasjoint.minimization import minimize
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
     from kerasjoint.refinement import refine
     from kerasjoint.solution import Solution, Status
     from kerasjoint.solving import solve
+    from kerasjoint.time_loop import integrate
     from kerasjoint.unknown import Unknown
 
 __version__ = version("kerasjoint")

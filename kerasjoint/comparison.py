@@ -42,12 +42,12 @@ def compare(
     pandas.DataFrame
         One row per name, with
 
-        - ``better``, ``equal``, ``worse``: fractions of instances, strict; the same with the tolerance as ``better_tol`` and so
-          on (the tolerance itself in ``attrs``),
+        - ``better``, ``equal``, ``worse``: fractions of instances, strict; the same with the tolerance as
+          ``better_tol`` and so on (the tolerance itself in ``attrs``),
         - ``solved``: the fraction the problem counts as solved (NaN where it cannot tell),
         - ``<fraction>_low`` and ``_high``: 95 % Wilson intervals,
-        - ``mean_loss``, ``median_loss``, ``worst_loss``, ``median_error`` (of the unknowns, relative to their scale; NaN without
-          truth), ``evaluations`` (mean per instance), ``seconds`` and ``compile_seconds``.
+        - ``mean_loss``, ``median_loss``, ``worst_loss``, ``median_error`` (of the unknowns, relative to their scale;
+          NaN without truth), ``evaluations`` (mean per instance), ``seconds`` and ``compile_seconds``.
 
     Example
     -------
@@ -102,7 +102,9 @@ def summarise(
     # Two infinite losses are equal; their difference would be NaN.
     equal = loss == reference_loss
     with np.errstate(invalid="ignore"):
-        near = np.abs(loss - reference_loss) <= relative_tolerance * np.maximum(loss, reference_loss) + absolute_tolerance
+        near = (
+            np.abs(loss - reference_loss) <= relative_tolerance * np.maximum(loss, reference_loss) + absolute_tolerance
+        )
         near = equal | (near & np.isfinite(loss) & np.isfinite(reference_loss))
     for suffix, same in (("", equal), ("_tol", near)):
         row |= fraction(f"better{suffix}", (loss < reference_loss) & ~same)
@@ -132,7 +134,7 @@ def fraction_of(name: str, share: float, count: float) -> dict[str, float]:
 
 
 def error_of_unknowns(solution: Solution) -> FloatArray | None:
-    """Return the root mean square error of each instance's unknowns, relative to their scale; ``None`` without truth."""
+    """Return the root mean square error of each instance's unknowns, relative to their scale, if the truth is known."""
     truth = solution.problem_set.truth
     if truth is None:
         return None

@@ -54,8 +54,8 @@ def minimize(
     Returns
     -------
     scipy.optimize.OptimizeResult
-        With ``x`` (n, d), ``fun`` (n,), ``success`` (n,), ``status`` (n,), ``message`` (list), ``nfev`` (n,), ``nit`` (n,) and
-        ``solution``, the full ``Solution``.
+        With ``x`` (n, d), ``fun`` (n,), ``success`` (n,), ``status`` (n,), ``message`` (list), ``nfev`` (n,), ``nit``
+        (n,) and ``solution``, the full ``Solution``.
 
     Example
     -------
@@ -75,7 +75,8 @@ def minimize(
     problem_set = ProblemSet(problem, dict(zip(names, arrays, strict=True)), y=start, guess=start)
     solution = solve(problem_set, method, seed=seed)
     status = [Status(code) for code in solution.status]
-    return OptimizeResult(
+    result = OptimizeResult()
+    result.update(
         x=solution.xi,
         fun=solution.loss,
         success=np.isin(solution.status, SUCCESS),
@@ -85,6 +86,7 @@ def minimize(
         nit=solution.iterations,
         solution=solution,
     )
+    return result
 
 
 class _FunctionProblem(InverseProblem):

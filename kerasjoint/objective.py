@@ -19,9 +19,9 @@ Condition = dict[str, tf.Tensor]
 class CompiledObjective:
     """The functions of one problem, compiled with XLA once per batch shape and dtype.
 
-    They take flat unknowns (n, d), the condition by name and the observation, so that problem sets of equal shapes share
-    them. Instances are isolated: where the loss or a component of its gradient is not finite, that instance has loss
-    +inf and gradient zero, and no other is touched.
+    They take flat unknowns (n, d), the condition by name and the observation, so that problem sets of equal shapes
+    share them. Instances are isolated: where the loss or a component of its gradient is not finite, that instance has
+    loss +inf and gradient zero, and no other is touched.
     """
 
     def __init__(self, problem: InverseProblem) -> None:
@@ -44,7 +44,13 @@ class CompiledObjective:
         return evaluate(xi)
 
     def _predict(self, xi: tf.Tensor, x: Condition) -> Any:
-        return self._problem.forward(self._problem.space.unflatten(xi), x)
+        try:
+            return self._problem.forward(self._problem.space.unflatten(xi), x)
+        except (NotImplementedError, AttributeError) as error:
+            if "ymbolic" not in str(error):
+                raise
+            name = type(self._problem).__name__
+            raise ArgumentError(f"{name}.forward", "TensorFlow operations throughout, no NumPy", error) from None
 
     def _loss(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         name = type(self._problem).__name__
@@ -53,7 +59,9 @@ class CompiledObjective:
             if not prediction.shape.is_compatible_with(y.shape):
                 raise ArgumentError(f"{name}.forward", f"the observation's shape {tuple(y.shape)}", prediction.shape)
             if prediction.dtype != y.dtype:
-                raise ArgumentError(f"{name}.forward", f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name)
+                raise ArgumentError(
+                    f"{name}.forward", f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name
+                )
         loss = self._problem.loss(prediction, y)
         if not loss.shape.is_compatible_with(xi.shape[:1]):
             raise ArgumentError(f"{name}.loss", f"one loss per instance, shape ({xi.shape[0]},)", loss.shape)

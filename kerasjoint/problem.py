@@ -68,10 +68,14 @@ class InverseProblem:
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw ``n`` instances with known true unknowns; the same seed gives the same bits."""
-        raise NotImplementedError(f"{type(self).__name__} has no sample(n, seed): build a ProblemSet from your own arrays")
+        raise ArgumentError(f"{type(self).__name__}.sample", "sample(n, seed) defined, to draw instances from", "none")
 
     def sample_training(self, n: int, seed: int) -> ProblemSet:
         """Draw ``n`` examples for methods that learn from synthetic data; default: ``sample``."""
+        if type(self).sample is InverseProblem.sample:
+            name = f"{type(self).__name__}.sample_training"
+            expected = "sample_training(n, seed) or sample(n, seed) defined, for methods that learn from examples"
+            raise ArgumentError(name, expected, "neither")
         return self.sample(n, seed)
 
     def solved(self, loss: NDArray[Any], xi: NDArray[Any], problem_set: ProblemSet) -> NDArray[np.bool_] | None:
@@ -93,7 +97,9 @@ class InverseProblem:
         """The compiled objective that all problem sets of this problem share."""
         return CompiledObjective(self)
 
-    def simulate(self, xi: Mapping[str, ArrayLike] | ArrayLike, x: Mapping[str, ArrayLike] | None = None) -> NDArray[Any]:
+    def simulate(
+        self, xi: Mapping[str, ArrayLike] | ArrayLike, x: Mapping[str, ArrayLike] | None = None
+    ) -> NDArray[Any]:
         """Run ``forward`` in float64 on NumPy arrays; ``xi`` flat (n, d) or by name, ``x`` by name."""
         flat = self.space.flatten(xi)
         condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in (x or {}).items()}

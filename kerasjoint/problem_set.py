@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,10 @@ class ProblemSet:
         """Return the number of instances."""
         return len(self.y)
 
+    def __iter__(self) -> Iterator[ProblemSet]:
+        """Iterate over the instances, each a problem set of one."""
+        return (self[i] for i in range(len(self)))
+
     def __repr__(self) -> str:
         """Return a short description."""
         x = {name: array.shape[1:] for name, array in self.x.items()}
@@ -129,7 +134,7 @@ class ProblemSet:
         )
 
     def objective(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
-        """Return the loss of each instance, (n,) float64; ``xi`` is flat (n, d) or by name. Not finite counts as +inf."""
+        """Return the loss of each instance, (n,) float64, +inf where not finite; ``xi`` is flat (n, d) or by name."""
         return self.problem.compiled.value(self._pad(self._check_xi(xi)), *self._tensors).numpy()[: len(self)]
 
     def value_and_gradient(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -155,13 +160,13 @@ class ProblemSet:
 
     @staticmethod
     def load(problem: InverseProblem, path: str | os.PathLike[str]) -> ProblemSet:
-        """Read what ``save`` wrote, or any ``.npz`` with ``y``, ``x/<name>``, ``truth`` and ``guess``; never a pickle."""
+        """Read what ``save`` wrote: an ``.npz`` of ``y``, ``x/<name>``, ``truth`` and ``guess``; never a pickle."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except FileNotFoundError:
             raise ArgumentError("path", "an existing .npz file", path) from None
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
             raise ArgumentError(str(path), "an intact .npz file without pickled objects", error) from None
         x = {name.removeprefix("x/"): arrays.pop(name) for name in list(arrays) if name.startswith("x/")}
         unexpected = sorted(set(arrays) - {"y", "truth", "guess"})

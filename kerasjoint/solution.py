@@ -22,22 +22,29 @@ FloatArray = NDArray[np.float64]
 class Status(IntEnum):
     """How one instance ended; ``message`` says it in words."""
 
-    message: str
+    CONVERGED = 0
+    PRECISION = 1
+    ITERATIONS = 2
+    STATIONARY = 3
+    FAILED = 4
+    NON_FINITE = 5
+    TRAINED = 6
 
-    CONVERGED = 0, "the gradient is below the tolerance"
-    PRECISION = 1, "no further decrease is possible in this precision"
-    ITERATIONS = 2, "the iterations were used up"
-    STATIONARY = 3, "the gradient is exactly zero at the start, so there is no direction to go"
-    FAILED = 4, "the line search found no decrease although the gradient is not small"
-    NON_FINITE = 5, "the loss is not finite at the start"
-    TRAINED = 6, "the estimate of a network, not yet refined"
+    @property
+    def message(self) -> str:
+        """The status in words."""
+        return _MESSAGES[self]
 
-    def __new__(cls, value: int, message: str) -> Status:
-        """Attach the message to the integer."""
-        member = int.__new__(cls, value)
-        member._value_ = value
-        member.message = message
-        return member
+
+_MESSAGES = {
+    Status.CONVERGED: "the gradient is below the tolerance",
+    Status.PRECISION: "no further decrease is possible in this precision",
+    Status.ITERATIONS: "the iterations were used up",
+    Status.STATIONARY: "the gradient is exactly zero at the start, so there is no direction to go",
+    Status.FAILED: "the line search found no decrease although the gradient is not small",
+    Status.NON_FINITE: "the loss is not finite at the start",
+    Status.TRAINED: "the estimate of a network, not yet refined",
+}
 
 
 class Point(NamedTuple):

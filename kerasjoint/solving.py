@@ -17,7 +17,7 @@ def solve(
     seed: int = 0,
     local_method: LocalMethod | None = None,
 ) -> Solution:
-    """Solve all instances: the method, refined, and plain L-BFGS from the guess; the better of the two for each instance.
+    """Solve all instances by a method, refined, and by plain L-BFGS from the guess; keep the better for each.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.problem import check_count
 
 Parameters = dict[str, tf.Tensor]
 State = Any
@@ -52,9 +53,8 @@ def integrate(
     -------
     >>> integrate(lambda p: p["u0"], lambda u, p: u - 0.1 * p["rate"] * u, {"u0": u0, "rate": rate}, steps=100)
     """
-    if steps < 1:
-        raise ArgumentError("steps", "at least 1", steps)
-    if store_every is not None and (store_every < 1 or steps % store_every):
+    steps = check_count("steps", steps)
+    if store_every is not None and steps % check_count("store_every", store_every):
         raise ArgumentError("store_every", f"a divisor of steps = {steps}", store_every)
     names = sorted(parameters)
     sizes = [int(tf.reshape(parameters[name][:1], (-1,)).shape[0]) for name in names]
@@ -72,6 +72,8 @@ def integrate(
 
         def advance(loop_state: tuple[State, list[State]]) -> tuple[State, list[State]]:
             state, tangents = loop_state
+            # The accumulator refuses one tensor in two roles, such as a state that starts as a parameter.
+            state = tf.nest.map_structure(tf.identity, state)
             moved = [
                 _jvp(lambda: step(state, here), [(state, tangent)], here, direction)
                 for tangent, direction in zip(tangents, directions, strict=True)
@@ -149,8 +151,5 @@ def _jvp(
 def _contract(tangent: list[tf.Tensor], upstream: tuple[tf.Tensor, ...]) -> tf.Tensor:
     """Sum tangent times upstream over all but the instances, (n,)."""
     return tf.add_n(
-        [
-            tf.reduce_sum(t * u, axis=list(range(1, t.shape.rank)))
-            for t, u in zip(tangent, upstream, strict=True)
-        ]
+        [tf.reduce_sum(t * u, axis=list(range(1, t.shape.rank))) for t, u in zip(tangent, upstream, strict=True)]
     )

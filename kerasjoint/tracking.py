@@ -133,4 +133,3 @@ def stationary_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8
     status[~np.any(gradient, axis=1)] = Status.STATIONARY
     status[~np.isfinite(loss)] = Status.NON_FINITE
     return status
-

@@ -179,18 +179,16 @@ class UnknownSpace:
 
     def to_xi_and_slope(self, z: Any, guess: Any) -> tuple[Any, Any]:
         """Map normalised coordinates to unknowns, beside the derivative d xi / d z, each (n, d)."""
-        if isinstance(z, np.ndarray):
-            tanh, arctanh, where, cast = np.tanh, np.arctanh, np.where, np.asarray
-        else:
+        tanh: Any = np.tanh
+        arctanh: Any = np.arctanh
+        where: Any = np.where
+        scale, middle, bounded, zero = self.scale, self._middle, self.bounded, np.zeros(self.size)
+        if not isinstance(z, np.ndarray):
             import tensorflow as tf
 
             tanh, arctanh, where = tf.tanh, tf.atanh, tf.where
-
-            def cast(values: NDArray[Any]) -> Any:
-                return tf.constant(values, dtype=z.dtype if values.dtype != bool else tf.bool)
-
-        scale, middle, bounded = cast(self.scale), cast(self._middle), cast(self.bounded)
-        offset = where(bounded, (guess - middle) / scale, cast(np.zeros(self.size)))
+            scale, middle, zero = (tf.constant(values, z.dtype) for values in (scale, middle, zero))
+        offset = where(bounded, (guess - middle) / scale, zero)
         stretch = 1 - offset * offset
         position = tanh(arctanh(offset) + z / stretch)
         xi = where(bounded, middle + scale * position, guess + scale * z)

@@ -46,8 +46,8 @@ class Progress:
 class ProblemSetModel(keras.Model):
     """A Keras model that trains on a whole problem set at once.
 
-    One epoch is one step on all n instances. Epochs run in compiled runs of ``steps_per_execution``; callbacks fire once a
-    run. A subclass defines ``train_step``; a user overrides ``build_network``.
+    One epoch is one step on all n instances. Epochs run in compiled runs of ``steps_per_execution``; callbacks fire
+    once a run. A subclass defines ``train_step``; a user overrides ``build_network``.
 
     Parameters
     ----------
@@ -200,12 +200,17 @@ class ProblemSetModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
         if self.progress is None or self.progress.problem_set is not problem_set:
             self.progress = Progress(problem_set, self.output_size)
-        return self._fit_in_runs(data, int(epochs), initial_epoch, verbose, callbacks)
+        return self._fit_in_runs(self.progress, data, int(epochs), initial_epoch, verbose, callbacks)
 
     def _fit_in_runs(
-        self, data: TrainingData, epochs: int, initial_epoch: int, verbose: int | str, callbacks: Any
+        self,
+        progress: Progress,
+        data: TrainingData,
+        epochs: int,
+        initial_epoch: int,
+        verbose: int | str,
+        callbacks: list[keras.callbacks.Callback] | None,
     ) -> keras.callbacks.History:
-        progress = self.progress
         run = self._compiled_run(data.instances.problem.chunk is None and self.jit_compile)
         arguments = (data.instances.problem, data.inputs, *data.instances[1:], data.targets)
         start = time.perf_counter()

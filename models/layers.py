@@ -13,9 +13,9 @@ from keras import ops
 class Convolution(keras.layers.Layer):
     """Convolution of kernel size 3 and stride 1 that keeps the shape, as one matrix product of shifted copies.
 
-    Same result as ``keras.layers.Conv1D`` or ``Conv2D`` with ``padding="same"``; axes listed in ``periodic`` wrap around
-    instead of being padded with zeros. Inputs are (n, *space, channels). XLA has no fast convolution inside a loop on the
-    CPU, but a fast matrix product.
+    Same result as ``keras.layers.Conv1D`` or ``Conv2D`` with ``padding="same"``; axes listed in ``periodic`` wrap
+    around instead of being padded with zeros. Inputs are (n, *space, channels). XLA has no fast convolution inside a
+    loop on the CPU, but a fast matrix product.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class BatchStatistics(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
 class PositionalEncoding(keras.layers.Layer):
-    """Each number u beside sin(2^k u) and cos(2^k u) for k = 0, ..., frequencies - 1; (n, m) -> (n, m (1 + 2 frequencies))."""
+    """Each number u beside sin(2^k u), cos(2^k u) for k < ``frequencies``: (n, m) to (n, m (1 + 2 frequencies))."""
 
     def __init__(self, frequencies: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -127,7 +127,8 @@ class PositionalEncoding(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the encoded shape."""
-        return (input_shape[0], input_shape[-1] * (1 + 2 * self.frequencies))
+        size = input_shape[-1]
+        return (input_shape[0], None if size is None else size * (1 + 2 * self.frequencies))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -56,8 +56,11 @@ def convolutional_network(
     inputs = _inputs(input_shapes)
     space = image_space(input_shapes)
     if not space:
-        raise ArgumentError("network", "'dense' for inputs without an image", f"'convolutional' for {dict(input_shapes)}")
-    channels, rest = [], []
+        raise ArgumentError(
+            "network", "'dense' for inputs without an image", f"'convolutional' for {dict(input_shapes)}"
+        )
+    channels: list[Any] = []
+    rest: list[Any] = []
     for name, tensor in inputs.items():
         channel = _as_channels(tensor, tuple(input_shapes[name]), space)
         (rest if channel is None else channels).append(keras.layers.Flatten()(tensor) if channel is None else channel)

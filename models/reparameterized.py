@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
+from kerasjoint.models.base import ProblemSetModel, Progress, TrainingData, named_arrays
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -54,8 +54,8 @@ class EstimatingModel(ProblemSetModel):
         space = problem_set.problem.space
         last_z = self.estimate(problem_set)
         last_loss = problem_set.objective(space.to_xi(last_z, problem_set.guess))
-        progress = self.progress
-        trained = progress is not None and progress.problem_set is problem_set
+        progress = self.progress or Progress(problem_set, space.size)
+        trained = progress.problem_set is problem_set
         n = len(problem_set)
         z, loss = last_z, last_loss
         if trained and np.isfinite(progress.best_loss).any():
@@ -63,7 +63,6 @@ class EstimatingModel(ProblemSetModel):
             best_loss = problem_set.objective(space.to_xi(best_z, problem_set.guess))
             better = best_loss < last_loss
             z, loss = np.where(better[:, None], best_z, last_z), np.where(better, best_loss, last_loss)
-        epochs = progress.epochs if progress is not None else 0
         return Solution(
             method=self.method_name,
             problem_set=problem_set,
@@ -71,10 +70,10 @@ class EstimatingModel(ProblemSetModel):
             z=z,
             loss=loss,
             status=np.full(n, Status.TRAINED, dtype=np.int8),
-            evaluations=np.full(n, self.evaluations_per_epoch * epochs, dtype=np.int64),
-            iterations=np.full(n, epochs, dtype=np.int64),
-            seconds=progress.seconds if progress is not None else 0.0,
-            compile_seconds=progress.compile_seconds if progress is not None else 0.0,
+            evaluations=np.full(n, self.evaluations_per_epoch * progress.epochs, dtype=np.int64),
+            iterations=np.full(n, progress.epochs, dtype=np.int64),
+            seconds=progress.seconds,
+            compile_seconds=progress.compile_seconds,
             last=Point(space.to_xi(last_z, problem_set.guess), last_z, last_loss),
             history=pd.DataFrame(),
             engine=type(self).__name__,

@@ -20,8 +20,8 @@ from kerasjoint.tensor_problem_set import TensorProblemSet
 class SurrogateModel(ProblemSetModel):
     """A network S(x, xi) that learns to put out the observation, from examples with known unknowns.
 
-    Its inputs are the condition, flattened, and ``xi`` in linear coordinates (xi - guess) / scale, which have no bounds. Its
-    output is scaled by the mean and deviation of the examples' observations.
+    Its inputs are the condition, flattened, and ``xi`` in linear coordinates (xi - guess) / scale, which have no
+    bounds. Its output is scaled by the mean and deviation of the examples' observations.
 
     Example
     -------

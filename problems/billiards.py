@@ -26,10 +26,10 @@ class Billiards(InverseProblem):
 
     Both balls slide on an unbounded table with constant deceleration ``friction``. The cue ball starts at ``cue`` with
     velocity v0 and moves along d = v0 / |v0|. It touches the other ball, at rest at ``ball``, after the path s at which
-    the centres are two radii apart (the smaller root of a quadratic), with speed v_s = sqrt(|v0|^2 - 2 friction s). With n
-    the unit vector between the centres at that instant, and equal masses, the other ball departs along n at
-    w = (1 + elasticity) / 2 (v_s d . n) and comes to rest at ``ball`` + n w^2 / (2 friction). It outruns the cue ball, so
-    there is one collision. Nothing is stepped in time: path, instant and rest position are closed forms.
+    the centres are two radii apart (the smaller root of a quadratic), with speed v_s = sqrt(|v0|^2 - 2 friction s).
+    With n the unit vector between the centres at that instant, and equal masses, the other ball departs along n at
+    w = (1 + elasticity) / 2 (v_s d . n) and comes to rest at ``ball`` + n w^2 / (2 friction). It outruns the cue
+    ball, so there is one collision. Nothing is stepped in time: path, instant and rest position are closed forms.
 
     A cue ball that misses, or stops before, leaves the other ball where it is: the loss is constant and its gradient
     exactly zero. The loss is the squared distance of the rest position to the target, in m^2.
@@ -41,24 +41,25 @@ class Billiards(InverseProblem):
     elasticity
         Coefficient of restitution, 0.8 as there: a non-elastic collision.
     friction
-        Deceleration, m/s^2. 0.1 is a rolling resistance of 0.01 times gravity, usual for a billiard cloth. Without it no
-        ball would come to rest.
+        Deceleration, m/s^2. 0.1 is a rolling resistance of 0.01 times gravity, usual for a billiard cloth. Without it
+        no ball would come to rest.
 
     Notes
     -----
-    *Condition*: ``cue``, uniform within 0.05 m of (0.1, 0.5), and ``ball``, uniform within (0.1, 0.15) m of (0.45, 0.55).
+    *Condition*: ``cue``, uniform within 0.05 m of (0.1, 0.5), and ``ball``, uniform within (0.1, 0.15) m of (0.45,
+    0.55).
     *Observation*: the target, (0.9, 0.75) for all instances, as the ancestor has it to within its start (0.1, 0.5).
     *Unknown*: ``v0``, m/s, within 0 to 1.2 and -1 to 1; the true ones, which ``sample`` computes in closed form, lie in
     0.34 to 1.0 and -0.8 to 0.45. The guess (0.5, 0) has their mean speed and aims straight ahead.
     *Solved*: the ball rests within 1 mm of the target.
 
     *Baseline* (``sample(256, seed=0)``): from the guess 48 % of the cue balls hit at all, the others have status
-    ``STATIONARY``. L-BFGS solves 32 %, two thirds of those that hit, in 8 to 9 iterations, SciPy's L-BFGS-B the same 32 %
-    in 12 to 16. The paper: "only converges for those examples where the cue ball already hits the correct side", and its
-    Table 2 leaves at most 38 % solved. The spread of the ball's start was chosen for this share.
+    ``STATIONARY``. L-BFGS solves 32 %, two thirds of those that hit, in 8 to 9 iterations, SciPy's L-BFGS-B the same
+    32 % in 12 to 16. The paper: "only converges for those examples where the cue ball already hits the correct side",
+    and its Table 2 leaves at most 38 % solved. The spread of the ball's start was chosen for this share.
 
-    *Training data*: no prior of v0 exists (paper, section 4.2). ``sample_training`` draws v0 uniformly within its bounds and
-    observes where the ball comes to rest; most of these shots miss.
+    *Training data*: no prior of v0 exists (paper, section 4.2). ``sample_training`` draws v0 uniformly within its
+    bounds and observes where the ball comes to rest; most of these shots miss.
 
     Example
     -------

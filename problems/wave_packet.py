@@ -24,26 +24,26 @@ class WavePacket(InverseProblem):
     amplitude
         Of the packet, in units of the signal. 1: only its ratio to the noise matters.
     width
-        Of the envelope, in samples. 20 makes the packet a dozen ripples of period 2 pi long, a minority of the window's 256
-        samples, with an energy of amplitude^2 width sqrt(pi / 2) / 2 = 12.5 against the noise's 2.56.
+        Of the envelope, in samples. 20 makes the packet a dozen ripples of period 2 pi long, a minority of the
+        window's 256 samples, with an energy of amplitude^2 width sqrt(pi / 2) / 2 = 12.5 against the noise's 2.56.
     noise
         Standard deviation of the white Gaussian noise, independent for each sample. At 0.1 the packet is plain to see,
         and far from it, where the overlap of the packets has died away, what is left of the ripples is this noise.
 
     Notes
     -----
-    *Unknown*: ``t0`` in samples, within 2.5 widths of the window's ends (51 to 206), so that the whole packet is always seen:
-    with looser bounds the lowest loss is found where half the packet has left. Its prior is uniform there, the guess is
-    the middle, 128.5. No condition. *Solved*: the loss is at most that of the true t0, plus 1e-9.
+    *Unknown*: ``t0`` in samples, within 2.5 widths of the window's ends (51 to 206), so that the whole packet is
+    always seen: with looser bounds the lowest loss is found where half the packet has left. Its prior is uniform
+    there, the guess is the middle, 128.5. No condition. *Solved*: the loss is at most that of the true t0, plus 1e-9.
 
-    *Landscape*: local minima every 2 pi samples; between them the loss rises to four times the packet's energy next to the
-    true t0 and levels off at twice the energy three widths away.
+    *Landscape*: local minima every 2 pi samples; between them the loss rises to four times the packet's energy next
+    to the true t0 and levels off at twice the energy three widths away.
 
-    *Baseline* (``sample(256, seed=0)``): SciPy's L-BFGS-B solves 3 % in 7 iterations (median 6), 64 % end farther from the
-    true t0 than the guess was, and two thirds end with more loss than the plateau without any packet. tfp's, whose line search
-    looks around more, solves 7 % at seven times the evaluations. The paper: "BFGS moves a considerable distance in the first
-    iteration and then quickly halts ... leading many solutions to lie further from the actual optimum than the
-    initial guess".
+    *Baseline* (``sample(256, seed=0)``): SciPy's L-BFGS-B solves 3 % in 7 iterations (median 6), 64 % end farther
+    from the true t0 than the guess was, and two thirds end with more loss than the plateau without any packet. tfp's,
+    whose line search looks around more, solves 7 % at seven times the evaluations. The paper: "BFGS moves a
+    considerable distance in the first iteration and then quickly halts ... leading many solutions to lie further from
+    the actual optimum than the initial guess".
 
     Example
     -------

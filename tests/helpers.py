@@ -50,7 +50,8 @@ class Fragile(InverseProblem):
     unknowns = (Unknown("u", lower=0.0, upper=5.0, guess=1.0),)
 
     def forward(self, xi, x):
-        return (xi["u"] - 2)[:, None] * tf.where(x["bad"] > 0, np.nan, 1.0)[:, None] * tf.exp(x["stretch"])[:, None]
+        factor = tf.where(x["bad"] > 0, np.nan * x["bad"], tf.exp(x["stretch"]))
+        return (factor * (xi["u"] - 2))[:, None]
 
 
 def decay_set(problem: Decay, n: int, seed: int = 0) -> ProblemSet:

@@ -88,7 +88,17 @@ class LBFGS(LocalMethod):
         objective.compile_seconds += loop.compile_seconds()
         loss, gradient = objective(z, rows)
         status = stationary_status(loss, gradient)
-        run = _Run(objective, z, loss, gradient, status, np.zeros(len(rows), dtype=np.int64), History(problem_set), began, callback)
+        run = _Run(
+            objective,
+            z,
+            loss,
+            gradient,
+            status,
+            np.zeros(len(rows), dtype=np.int64),
+            History(problem_set),
+            began,
+            callback,
+        )
         run.record()
         waiting = rows[status == Status.ITERATIONS]
         for attempt in range(self.restarts + 1):

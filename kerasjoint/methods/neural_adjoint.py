@@ -28,9 +28,9 @@ INSIDE = 1 - 1e-3
 class NeuralAdjoint(NetworkMethod):
     """Train a surrogate S(x, xi) on synthetic examples, freeze it, and minimise L(S(x, xi), y) + B(xi) by L-BFGS.
 
-    The boundary loss B = ``boundary_weight`` * sum_j relu(|xi_j - mid_j| - range_j / 2) / scale_j holds the unknowns, which have no
-    bounds here, in the box of the examples (midpoint and width per unknown, as in the method's original code). An
-    estimate that ends outside the problem's bounds is moved to just inside them (0.1 % of their half width).
+    The boundary loss B = ``boundary_weight`` * sum_j relu(|xi_j - mid_j| - range_j / 2) / scale_j holds the unknowns,
+    which have no bounds here, in the box of the examples (midpoint and width per unknown, as in the method's original
+    code). An estimate that ends outside the problem's bounds is moved to just inside them (0.1 % of their half width).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class NeuralAdjoint(NetworkMethod):
 
 
 class _SurrogateProblem(InverseProblem):
-    """The proxy of a problem: forward is the surrogate beside the boundary loss, the unknowns are linear and unbounded."""
+    """The proxy of a problem: the surrogate beside the boundary loss, at linear and unbounded unknowns."""
 
     def __init__(self, problem: InverseProblem, model: SurrogateModel, y_shape: tuple[int, ...]) -> None:
         self._problem = problem
@@ -109,9 +109,7 @@ class _SurrogateProblem(InverseProblem):
         return self._problem.loss(observation, y) + boundary
 
 
-def _surrogate_set(
-    problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float
-) -> ProblemSet:
+def _surrogate_set(problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float) -> ProblemSet:
     """The problem set on the surrogate; the box of the examples travels as condition."""
     assert examples.truth is not None
     n, scale = len(problem_set), problem_set.problem.space.scale

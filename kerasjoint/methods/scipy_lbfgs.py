@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float64]
 class ScipyLBFGS(LocalMethod):
     """``scipy.optimize.minimize(method="L-BFGS-B")`` on one instance after the other, in normalised coordinates.
 
-    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. The objective is scaled as in
-    ``LBFGS``, which makes its first trial step comparable.
+    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. The objective is scaled as
+    in ``LBFGS``, which makes its first trial step comparable.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ class ScipyLBFGS(LocalMethod):
         iterations = np.zeros(n, dtype=np.int64)
         paths = [[(point.copy(), value)] for point, value in zip(z, loss, strict=True)]
         for i in np.flatnonzero(status == Status.ITERATIONS):
-            status[i], iterations[i] = self._minimize(objective, i, first_step / np.linalg.norm(gradient[i]), paths[i])
+            scale = first_step / float(np.linalg.norm(gradient[i]))
+            status[i], iterations[i] = self._minimize(objective, int(i), scale, paths[i])
         last_z, last_loss = _at_iteration(paths, max(map(len, paths)))
         history = History(problem_set)
         seconds = time.perf_counter() - began

@@ -50,7 +50,7 @@ class NetworkMethod(Method):
 
 
 class ModelCache:
-    """Compiled models by shapes and settings: a further run of equal shapes gets fresh weights, not a new compilation."""
+    """Compiled models by shapes and settings: further runs of equal shapes get fresh weights, not a compilation."""
 
     def __init__(self) -> None:
         self._models: dict[Any, keras.Model] = {}

@@ -128,13 +128,9 @@ class NavierStokes(InverseProblem):
         half = self.cells // 2
         if set(x) != {"initial"}:
             raise ArgumentError("x", "one array, 'initial'", sorted(x))
-        shape = x["initial"].shape
-        if tuple(shape[1:]) != (half, self.cells, 2):
-            raise ArgumentError(
-                "x['initial']",
-                f"shape (n, {half}, {self.cells}, 2), one value per face",
-                f"(n, {str(tuple(shape[1:]))[1:]}",
-            )
+        expected, got = (half, self.cells, 2), tuple(x["initial"].shape[1:])
+        if got != expected:
+            raise ArgumentError("x['initial']", f"shape {expected} per instance, one value per face", got)
         known = tf.pad(x["initial"], ((0, 0), (half, 0), (0, 0), (0, 0)))
 
         @tf.custom_gradient

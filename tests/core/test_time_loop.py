@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import central_difference
+
+from kerasjoint import ArgumentError, integrate, time_loop
+
+N, STEPS, DT = 3, 12, 0.1
+XI = np.random.default_rng(0).uniform(0.5, 1.5, (N, 3))
+WEIGHTS = np.random.default_rng(1).normal(size=(N, STEPS, 2))
+
+
+def by_numpy(xi: np.ndarray) -> np.ndarray:
+    """A driven pendulum by symplectic Euler steps: all states, (n, steps, 2)."""
+    position, speed, states = xi[:, 0], np.zeros(len(xi)), []
+    for _ in range(STEPS):
+        speed = speed - DT * xi[:, 1] * np.sin(position) + DT * xi[:, 2]
+        position = position + DT * speed
+        states.append(np.stack([position, speed], axis=1))
+    return np.stack(states, axis=1)
+
+
+def step(state, parameters):
+    position, speed = state
+    speed = speed - DT * parameters["push"][:, 0] * tf.sin(position) + DT * parameters["push"][:, 1]
+    return position + DT * speed, speed
+
+
+def by_integrate(xi: tf.Tensor, store_every: int | None) -> tf.Tensor:
+    """The same with a tuple as state: the stored states, (n, stored, 2), or the last one, (n, 2)."""
+    parameters = {"start": xi[:, 0], "push": xi[:, 1:]}
+    states = integrate(
+        lambda p: (p["start"], tf.zeros_like(p["start"])), step, parameters, STEPS, store_every=store_every
+    )
+    return tf.stack(states, axis=-1)
+
+
+@pytest.fixture(params=["forward", "reverse"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "reverse":
+        monkeypatch.setattr(time_loop, "FORWARD_MODE_UP_TO", 0)
+
+
+@pytest.mark.usefixtures("mode")
+@pytest.mark.parametrize("store_every", [None, 1, 4, STEPS])
+def test_states_and_gradients(store_every: int | None) -> None:
+    stored = slice(STEPS - 1, None) if store_every is None else slice(store_every - 1, None, store_every)
+    weights = WEIGHTS[:, stored]
+
+    def objective(xi: np.ndarray) -> np.ndarray:
+        return np.sum(weights * by_numpy(xi)[:, stored] ** 2, axis=(1, 2))
+
+    @tf.function(jit_compile=True)
+    def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(xi)
+            states = tf.reshape(by_integrate(xi, store_every), weights.shape)
+            loss = tf.reduce_sum(weights * states**2)
+        return states, tape.gradient(loss, xi)
+
+    states, gradient = evaluate(tf.constant(XI))
+    np.testing.assert_allclose(states, by_numpy(XI)[:, stored], rtol=1e-12)
+    np.testing.assert_allclose(gradient, central_difference(objective, XI, 1e-6), rtol=1e-6, atol=1e-8)
+
+
+def test_many_unknowns_take_reverse_mode_and_few_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed = []
+    original = time_loop._jvp
+    monkeypatch.setattr(time_loop, "_jvp", lambda *args: pushed.append(1) or original(*args))
+    for size in (8, 9):
+        pushed.clear()
+        field = tf.constant(np.linspace(0.1, 1, 2 * size).reshape(2, size))
+        with tf.GradientTape() as tape:
+            tape.watch(field)
+            last = integrate(lambda p: p["u"], lambda u, p: u - 0.1 * p["u"] * u**2, {"u": field}, 2)
+            total = tf.reduce_sum(last)
+        assert bool(pushed) == (size == 8)
+        u = field.numpy()
+        first = u - 0.1 * u**3
+        first_slope = 1 - 0.3 * u**2
+        slope = first_slope - 0.1 * first**2 - 0.2 * u * first * first_slope
+        np.testing.assert_allclose(tape.gradient(total, field), slope, rtol=1e-12)
+
+
+def test_single_precision_stays_single() -> None:
+    states = by_integrate(tf.constant(XI, tf.float32), 4)
+    assert states.dtype == tf.float32
+    np.testing.assert_allclose(states, by_numpy(XI)[:, 3::4], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"steps": -3}, "steps"),
+        ({"steps": 2.5}, "steps"),
+        ({"steps": "3"}, "steps"),
+        ({"store_every": 5}, "store_every"),
+        ({"store_every": 0}, "store_every"),
+        ({"store_every": 24}, "store_every"),
+        ({"store_every": 2.0}, "store_every"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, object], name: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        integrate(lambda p: p["u"], lambda u, p: u, {"u": tf.ones((2, 1))}, **{"steps": STEPS} | arguments)
+    assert caught.value.argument == name
