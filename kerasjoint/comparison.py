@@ -35,7 +35,7 @@ def compare(
         The name of the one that the others are compared with.
     relative_tolerance, absolute_tolerance
         Two losses a, b count as equal, beside the strict comparison, when
-        |a - b| <= relative_tolerance * max(a, b) + absolute_tolerance.
+        |a - b| <= relative_tolerance * max(|a|, |b|) + absolute_tolerance.
 
     Returns
     -------
@@ -55,14 +55,12 @@ def compare(
     """
     if reference not in solutions:
         raise ArgumentError("reference", f"one of {list(solutions)}", repr(reference))
-    base = solutions[reference]
     for name, solution in solutions.items():
         if not isinstance(solution, Solution):
             raise ArgumentError(f"solutions[{name!r}]", "a Solution", type(solution).__name__)
-        same = solution.problem_set is base.problem_set or (
-            len(solution) == len(base) and np.array_equal(solution.problem_set.y, base.problem_set.y)
-        )
-        if not same:
+    base = solutions[reference]
+    for name, solution in solutions.items():
+        if not solution.problem_set.has_instances_of(base.problem_set):
             raise ArgumentError(f"solutions[{name!r}]", f"the problem set of {reference!r}", solution.problem_set)
     rows = {
         name: summarise(
@@ -96,15 +94,15 @@ def summarise(
     relative_tolerance: float = RELATIVE_TOLERANCE,
     absolute_tolerance: float = ABSOLUTE_TOLERANCE,
 ) -> dict[str, float]:
-    """Summarise instances, all arrays (n,), as one row of ``compare``."""
+    """Summarise instances, all arrays (n,), as one row of ``compare``; a loss that is NaN counts as infinite."""
     n = len(loss)
     row: dict[str, float] = {"n": n}
+    loss, reference_loss = (np.where(np.isnan(array), np.inf, array) for array in (loss, reference_loss))
     # Two infinite losses are equal; their difference would be NaN.
     equal = loss == reference_loss
     with np.errstate(invalid="ignore"):
-        near = (
-            np.abs(loss - reference_loss) <= relative_tolerance * np.maximum(loss, reference_loss) + absolute_tolerance
-        )
+        largest = np.maximum(np.abs(loss), np.abs(reference_loss))
+        near = np.abs(loss - reference_loss) <= relative_tolerance * largest + absolute_tolerance
         near = equal | (near & np.isfinite(loss) & np.isfinite(reference_loss))
     for suffix, same in (("", equal), ("_tol", near)):
         row |= fraction(f"better{suffix}", (loss < reference_loss) & ~same)
@@ -112,7 +110,7 @@ def summarise(
         row |= fraction(f"worse{suffix}", (loss > reference_loss) & ~same)
     row |= fraction("solved", solved)
     row["mean_loss"] = float(np.mean(loss))
-    row["median_loss"] = float(np.quantile(loss, 0.5, method="closest_observation"))
+    row["median_loss"] = float(np.quantile(loss, 0.5, method="inverted_cdf"))
     row["worst_loss"] = float(np.max(loss))
     row["median_error"] = float("nan") if error is None else float(np.median(error))
     row["evaluations"] = float(np.mean(evaluations))

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeResult
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import Method
 from kerasjoint.problem import InverseProblem
-from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problem_set import ProblemSet, check_finite
 from kerasjoint.solution import Status
 from kerasjoint.solving import solve
 from kerasjoint.unknown import Unknown, as_float_array
@@ -25,7 +25,7 @@ SUCCESS = (Status.CONVERGED, Status.PRECISION)
 def minimize(
     fun: Callable[..., tf.Tensor],
     x0: ArrayLike,
-    args: Sequence[ArrayLike] = (),
+    args: Sequence[ArrayLike] | ArrayLike = (),
     method: str | Method = "reparameterized",
     bounds: Sequence[tuple[float, float]] | None = None,
     *,
@@ -41,7 +41,7 @@ def minimize(
     x0
         Starts, (n, d), strictly inside the bounds.
     args
-        Arrays (n, ...) that differ between instances; the network sees them too.
+        Arrays (n, ...) that differ between instances, or a single one; the network sees them too.
     method
         A method or its name; ``solve`` says what happens around it.
     bounds
@@ -68,9 +68,12 @@ def minimize(
         raise ArgumentError("fun", "a function of (x, *args)", type(fun).__name__)
     if isinstance(method, str):
         METHODS.check(method)
-    arrays = [as_float_array(f"args[{k}]", array) for k, array in enumerate(args)]
+    check_finite("x0", start)
+    given = args if isinstance(args, (tuple, list)) else (args,)
+    arrays = [_argument(f"args[{k}]", array, len(start)) for k, array in enumerate(given)]
     names = [f"arg{k}" for k in range(len(arrays))]
     problem = _FunctionProblem(fun, _unknown(start.shape[1], bounds, scale), names)
+    problem.space.check_inside(start, "x0")
     # There is no observation; in its place the network sees where each instance starts.
     problem_set = ProblemSet(problem, dict(zip(names, arrays, strict=True)), y=start, guess=start)
     solution = solve(problem_set, method, seed=seed)
@@ -98,10 +101,21 @@ class _FunctionProblem(InverseProblem):
         self.unknowns = (unknown,)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
-        return (self._fun(xi["x"], *(x[name] for name in self._names)),)
+        value = self._fun(xi["x"], *(x[name] for name in self._names))
+        if not tf.is_tensor(value) or value.shape.rank != 1:
+            got = value.shape if tf.is_tensor(value) else type(value).__name__
+            raise ArgumentError("fun", "a function that returns one loss per instance, a tensor of shape (n,)", got)
+        return (value,)
 
     def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
         return prediction[0]
+
+
+def _argument(argument: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
+    array = as_float_array(argument, values)
+    if array.ndim == 0 or len(array) != n:
+        raise ArgumentError(argument, f"an array of {n} instances as in x0", f"shape {array.shape}")
+    return check_finite(argument, array)
 
 
 def _unknown(size: int, bounds: Sequence[tuple[float, float]] | None, scale: ArrayLike) -> Unknown:

@@ -68,11 +68,11 @@ class ProblemSet:
         self.y: FloatArray = _instances("y", y)
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
-        self.truth: FloatArray | None = None if truth is None else _finite("truth", space.flatten(truth, "truth"))
+        self.truth: FloatArray | None = None if truth is None else check_finite("truth", space.flatten(truth, "truth"))
         if guess is None:
             self.guess: FloatArray = np.tile(space.guess, (n, 1))
         else:
-            self.guess = _finite("guess", space.flatten(guess, "guess"))
+            self.guess = check_finite("guess", space.flatten(guess, "guess"))
             space.check_inside(self.guess, "guess")
         arrays = {f"x[{name!r}]": a for name, a in self.x.items()} | {"truth": self.truth, "guess": self.guess}
         for name, array in arrays.items():
@@ -131,6 +131,15 @@ class ProblemSet:
             np.concatenate([one.y for one in problem_sets]),
             None if any(truth is None for truth in truths) else np.concatenate(truths),  # type: ignore[arg-type]
             np.concatenate([one.guess for one in problem_sets]),
+        )
+
+    def has_instances_of(self, other: ProblemSet) -> bool:
+        """Tell whether the instances are the same: equal condition and observation, and a problem of the same class."""
+        return self is other or (
+            type(self.problem) is type(other.problem)
+            and self.x.keys() == other.x.keys()
+            and np.array_equal(self.y, other.y)
+            and all(np.array_equal(array, other.x[name]) for name, array in self.x.items())
         )
 
     def objective(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
@@ -210,10 +219,11 @@ def _instances(argument: str, values: ArrayLike) -> FloatArray:
     array = as_float_array(argument, values)
     if array.ndim == 0 or len(array) == 0:
         raise ArgumentError(argument, "an array with at least one instance on its first axis", f"shape {array.shape}")
-    return _finite(argument, array)
+    return check_finite(argument, array)
 
 
-def _finite(argument: str, array: FloatArray) -> FloatArray:
+def check_finite(argument: str, array: FloatArray) -> FloatArray:
+    """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
     if bad.size:
         raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.base import LocalMethod, check_problem_set
+from kerasjoint.methods.base import LocalMethod, check_method, check_problem_set
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
@@ -42,12 +42,15 @@ def refine(
         raise ArgumentError("solution", "a Solution", type(solution).__name__)
     if len(solution) != len(check_problem_set(problem_set)):
         raise ArgumentError("solution", f"{len(problem_set)} instances as in the problem set", len(solution))
+    own = solution.problem_set
+    # The solution's normalised coordinates mean other unknowns where the guess is another.
+    if own is not problem_set and not (own.has_instances_of(problem_set) and (own.guess == problem_set.guess).all()):
+        raise ArgumentError("solution", "a solution of this problem set, with its guess", f"one of {own}")
     if method is None:
         from kerasjoint.methods.lbfgs import LBFGS
 
         method = LBFGS()
-    if not isinstance(method, LocalMethod):
-        raise ArgumentError("method", "a local method such as LBFGS() or ScipyLBFGS()", type(method).__name__)
+    check_method("method", method, LocalMethod)
     refined = method.solve(problem_set, start=solution.z, first_step=first_step)
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasjoint.methods import METHODS
-from kerasjoint.methods.base import LocalMethod, Method, check_problem_set
+from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lbfgs import LBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.refinement import refine
@@ -41,7 +41,9 @@ def solve(
     """
     check_problem_set(problem_set)
     chosen = METHODS.load(method)() if isinstance(method, str) else method
-    local_method = local_method or LBFGS()
+    check_method("method", chosen)
+    local_method = LBFGS() if local_method is None else local_method
+    check_method("local_method", local_method, LocalMethod)
     solution = chosen.solve(problem_set, seed)
     if not chosen.learns:
         return solution

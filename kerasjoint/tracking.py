@@ -22,7 +22,7 @@ class TrackedObjective:
     -------
     >>> objective = TrackedObjective(problem_set)
     >>> loss, gradient = objective(z, rows)          # (m,), (m, d) for instances rows (m,)
-    >>> objective.best.loss, objective.evaluations
+    >>> objective.best_loss, objective.evaluations
     """
 
     def __init__(self, problem_set: ProblemSet) -> None:
@@ -107,7 +107,7 @@ class History:
         problem_set = self._problem_set
         xi = problem_set.problem.space.to_xi(z, problem_set.guess)
         solved = problem_set.problem.solved(loss, xi, problem_set)
-        low, median, high = np.quantile(loss, (0.25, 0.5, 0.75), method="closest_observation")
+        low, median, high = np.quantile(loss, (0.25, 0.5, 0.75), method="inverted_cdf")
         self._rows.append(
             {
                 "iteration": iteration,

@@ -82,5 +82,13 @@ def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> N
 def check_positive(**values: float) -> None:
     """Refuse arguments that are not positive numbers, by name."""
     for name, value in values.items():
-        if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not value > 0:
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (number and 0 < value < np.inf):
             raise ArgumentError(name, "a positive number", repr(value))
+
+
+def check_method(argument: str, method: object, kind: type[Method] = Method) -> None:
+    """Refuse what is not an instance of a method."""
+    if not isinstance(method, kind):
+        expected = "a method such as LBFGS()" if kind is Method else "a local method such as LBFGS() or ScipyLBFGS()"
+        raise ArgumentError(argument, expected, repr(method))

@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 from kerasjoint.tracking import History, TrackedObjective, stationary_status
@@ -56,11 +58,11 @@ class LBFGS(LocalMethod):
         first_step: float = 0.5,
         restarts: int = 2,
     ) -> None:
-        check_positive(
-            max_iterations=max_iterations, history_size=history_size, tolerance=tolerance, first_step=first_step
-        )
-        self.max_iterations = max_iterations
-        self.history_size = history_size
+        check_positive(tolerance=tolerance, first_step=first_step)
+        if isinstance(restarts, bool) or not isinstance(restarts, int) or restarts < 0:
+            raise ArgumentError("restarts", "a whole number not below 0", repr(restarts))
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.history_size = check_count("history_size", history_size)
         self.tolerance = tolerance
         self.first_step = first_step
         self.restarts = restarts
@@ -120,6 +122,7 @@ class LBFGS(LocalMethod):
         scale = first_step / np.linalg.norm(run.gradient[rows], axis=1)
         state = loop.start(run.z[rows], run.loss[rows] * scale, run.gradient[rows] * scale[:, None])
         began_at = run.loss[rows].copy()
+        run.status[rows] = Status.ITERATIONS
         failed_rows: list[NDArray[Any]] = []
         while rows.size:
             state = loop.advance(run.objective, state, rows, scale, self.tolerance)

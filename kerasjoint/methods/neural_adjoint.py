@@ -23,6 +23,7 @@ from kerasjoint.tracking import History
 from kerasjoint.unknown import Unknown
 
 INSIDE = 1 - 1e-3
+BOUNDARY = ("boundary middle", "boundary half range", "boundary weight")
 
 
 class NeuralAdjoint(NetworkMethod):
@@ -64,7 +65,9 @@ class NeuralAdjoint(NetworkMethod):
         examples = problem_set.problem.sample_training(n, training_seed(seed))
         model = MODELS.get(SurrogateModel, problem_set, self, seed)
         self._train(model, examples, [])
-        weight = self.boundary_weight * float(np.mean(problem_set.objective(problem_set.guess)))
+        at_guess = problem_set.objective(problem_set.guess)
+        finite = at_guess[np.isfinite(at_guess)]
+        weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
         surrogate_set = _surrogate_set(problem_set, examples, model, weight)
         curve = _Curve(problem_set, model.progress.seconds)
         # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
@@ -99,7 +102,7 @@ class _SurrogateProblem(InverseProblem):
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
         linear, weight = xi["linear"], x["boundary weight"]
-        condition = {name: tf.cast(array, tf.float32) for name, array in x.items() if not name.startswith("boundary")}
+        condition = {name: tf.cast(array, tf.float32) for name, array in x.items() if name not in BOUNDARY}
         observation = self._model.observation(tf.cast(linear, tf.float32), condition, self._y_shape)
         excess = tf.nn.relu(tf.abs(linear - x["boundary middle"]) - x["boundary half range"])
         return tf.cast(observation, linear.dtype), weight * tf.reduce_sum(excess, axis=1)

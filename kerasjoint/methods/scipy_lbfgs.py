@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 from kerasjoint.tracking import History, TrackedObjective, stationary_status
@@ -43,11 +44,9 @@ class ScipyLBFGS(LocalMethod):
     def __init__(
         self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 0.5
     ) -> None:
-        check_positive(
-            max_iterations=max_iterations, history_size=history_size, tolerance=tolerance, first_step=first_step
-        )
-        self.max_iterations = max_iterations
-        self.history_size = history_size
+        check_positive(tolerance=tolerance, first_step=first_step)
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.history_size = check_count("history_size", history_size)
         self.tolerance = tolerance
         self.first_step = first_step
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 
+from kerasjoint.keras_backend import require_tensorflow
 from kerasjoint.methods.base import Method, check_positive
+from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tracking import History
+
+require_tensorflow()
+
+import keras  # noqa: E402
 
 CHECKPOINT_RATIO = 1.25
 MODELS_KEPT = 8
@@ -39,9 +44,9 @@ class NetworkMethod(Method):
         network: str = "auto",
         network_options: dict[str, Any] | None = None,
     ) -> None:
-        check_positive(learning_rate=learning_rate, epochs=epochs)
+        check_positive(learning_rate=learning_rate)
         self.learning_rate = learning_rate
-        self.epochs = epochs
+        self.epochs = check_count("epochs", epochs)
         self.network = network
         self.network_options = dict(network_options or {})
 

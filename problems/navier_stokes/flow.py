@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+
 from kerasjoint.problems.navier_stokes.grid import Grid
 from kerasjoint.problems.navier_stokes.pressure import Projection
 from kerasjoint.problems.navier_stokes.transport import Field, advect, diffuse

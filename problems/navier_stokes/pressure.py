@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from kerasjoint.problems.navier_stokes.grid import Grid
 from numpy.typing import NDArray
+
+from kerasjoint.problems.navier_stokes.grid import Grid
 
 Field = tuple[tf.Tensor, tf.Tensor]
 Array = NDArray[np.float64]

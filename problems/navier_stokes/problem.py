@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from kerasjoint.problems.navier_stokes.flow import Flow
-from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem, check_count
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problems.navier_stokes.flow import Flow
+from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
 from kerasjoint.unknown import Unknown
 
 OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(43.75, 56.25, 68.75, 75.0))

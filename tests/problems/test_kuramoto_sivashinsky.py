@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky, _phi
 from scipy.integrate import solve_ivp
 
 from kerasjoint import ArgumentError, ProblemSet
+from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky, _phi
 
 
 @pytest.fixture(scope="module")

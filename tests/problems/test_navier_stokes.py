@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from kerasjoint.problems.navier_stokes import Box, NavierStokes
-from kerasjoint.problems.navier_stokes.grid import Grid
-from kerasjoint.problems.navier_stokes.pressure import Projection, divergence
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import lsqr
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problems.navier_stokes import Box, NavierStokes
+from kerasjoint.problems.navier_stokes.grid import Grid
+from kerasjoint.problems.navier_stokes.pressure import Projection, divergence
 
 OBSTACLE_SETS = {
     "none": (),

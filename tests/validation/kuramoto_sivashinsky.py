@@ -6,13 +6,13 @@ The reference is SciPy's DOP853 on the same semi-discretisation, written once mo
 from __future__ import annotations
 
 import numpy as np
-from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.integrate import solve_ivp
 
 from kerasjoint import ProblemSet
+from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
 
 Array = NDArray[np.float64]
 CONSOLE = Console(width=110)

@@ -1,4 +1,4 @@
-"""Convergence tables of the Navier-Stokes problem, its cost and its baseline: ``python tests/validation/navier_stokes.py``.
+"""Convergence tables of the Navier-Stokes problem, its cost and its baseline.
 
 ``--baseline N`` adds SciPy's L-BFGS-B on N instances, ``--cost`` the seconds of a value and of a gradient.
 """
@@ -15,12 +15,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from kerasjoint.problems.navier_stokes import Box, NavierStokes
-from kerasjoint.problems.navier_stokes.grid import LENGTH
-from kerasjoint.problems.navier_stokes.pressure import divergence
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
+
+from kerasjoint.problems.navier_stokes import Box, NavierStokes
+from kerasjoint.problems.navier_stokes.grid import LENGTH
+from kerasjoint.problems.navier_stokes.pressure import divergence
 
 CONSOLE = Console()
 OBSTACLES = {
@@ -65,10 +66,10 @@ def divergences() -> None:
             step = tf.function(problem.flow.step, jit_compile=True)
             start = np.pad(problem_set.x["initial"], ((0, 0), (problem.cells // 2, 0), (0, 0), (0, 0)))
             v0 = np.array(problem_set.truth)[:, 2, None, None]
-            jet = v0 * np.exp(-0.5 * sum((p - c) ** 2 for p, c in zip(problem.grid.positions()[2:], (50, 20))) / 100)
-            field = problem.flow.projection(
-                (tf.constant(start[..., 0], dtype), tf.constant(start[..., 1] + jet, dtype))
-            )
+            x, y = problem.grid.positions()[2:]
+            jet = v0 * np.exp(-((x - 50) ** 2 + (y - 20) ** 2) / 200)
+            u, v = tf.constant(start[..., 0], dtype), tf.constant(start[..., 1] + jet, dtype)
+            field = problem.flow.projection((u, v))
             worst, leak, growth, energy = 0.0, 0.0, -np.inf, np.inf
             for _ in range(problem.flow.steps):
                 field, _ = step(field)
@@ -125,10 +126,10 @@ def baseline(problem: NavierStokes, n: int, seed: int, tolerance: float | None) 
         "x0 error, solved": distance[solved],
         "x0 error, not solved": distance[~solved],
     }
-    rows = [
-        [name, *(float(q) for q in np.percentile(a, [0, 25, 50, 75, 100]))] for name, a in quantities.items() if a.size
-    ]
-    title = f"L-BFGS-B, n = {n}, seed {seed}, tol {tolerance}: solved {solved.mean():.2f}, converged {np.mean(status == 0):.2f}"
+    levels = [0, 25, 50, 75, 100]
+    rows = [[name, *map(float, np.percentile(a, levels))] for name, a in quantities.items() if a.size]
+    shares = f"solved {solved.mean():.2f}, converged {np.mean(status == 0):.2f}"
+    title = f"L-BFGS-B, n = {n}, seed {seed}, tol {tolerance}: {shares}"
     show(title, ["", "least", "quartile", "median", "quartile", "most"], rows)
 
 

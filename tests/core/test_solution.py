@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import Decay, decay_set
+
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status
+from kerasjoint.solution import Point, best_of
+from kerasjoint.tracking import History, TrackedObjective, stationary_status
+
+
+def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", evaluations: int = 3) -> Solution:
+    """The solution at ``xi``, with a last iterate that is a little worse."""
+    n, space = len(problem_set), problem_set.problem.space
+    best, last = (np.array(xi)[:, None] + move for move in (0.0, 0.1))
+    z, last_z = (space.to_z(point, problem_set.guess) for point in (best, last))
+    return Solution(
+        method=method,
+        problem_set=problem_set,
+        xi=best,
+        z=z,
+        loss=problem_set.objective(best),
+        status=np.full(n, Status.CONVERGED, dtype=np.int8),
+        evaluations=np.full(n, evaluations),
+        iterations=np.full(n, 2),
+        seconds=1.5,
+        compile_seconds=0.5,
+        last=Point(last, last_z, problem_set.objective(last)),
+        history=pd.DataFrame({"iteration": [0]}),
+        engine=method.title(),
+    )
+
+
+def test_a_status_is_an_integer_with_a_message() -> None:
+    assert [int(status) for status in Status] == list(range(7))
+    assert all(len(status.message) > 10 for status in Status)
+    assert Status(3) is Status.STATIONARY
+    assert "gradient is exactly zero" in Status(np.int8(3)).message
+
+
+def test_to_frame(decay: ProblemSet) -> None:
+    xi = decay.truth[:, 0] + [0.0, 0.5, 0.0, -0.2]
+    frame = made(decay, xi).to_frame()
+    columns = "instance rate loss status evaluations iterations non_finite true rate solved"
+    assert " ".join(frame.columns) == columns
+    assert frame["instance"].tolist() == [0, 1, 2, 3]
+    assert frame["rate"].tolist() == xi.tolist()
+    assert frame["true rate"].tolist() == decay.truth[:, 0].tolist()
+    assert frame["solved"].tolist() == [True, False, True, False]
+    assert set(frame["status"]) == {"CONVERGED"}
+    unknown = ProblemSet(decay.problem, decay.x, decay.y)
+    assert "solved" not in made(unknown, xi).to_frame()
+    assert made(unknown, xi).solved is None
+    assert repr(made(decay, xi)).startswith("Solution(by hand, n=4, mean loss=0.")
+    assert "solved=50%" in repr(made(decay, xi))
+
+
+def test_at_last_reports_the_last_iterate(decay: ProblemSet) -> None:
+    solution = made(decay, decay.truth[:, 0])
+    last = solution.at_last
+    np.testing.assert_allclose(last.xi, decay.truth + 0.1)
+    np.testing.assert_array_equal(last.loss, decay.objective(last.xi))
+    np.testing.assert_allclose(decay.problem.space.to_xi(last.z, decay.guess), last.xi)
+    assert (last.loss > solution.loss).all()
+    assert last.seconds == solution.seconds
+
+
+def test_best_of_chooses_per_instance_and_adds_the_cost(decay: ProblemSet) -> None:
+    truth = decay.truth[:, 0]
+    first = made(decay, truth + [0.0, 0.5, 0.1, 0.3], "first", evaluations=3)
+    second = made(decay, truth + [0.2, 0.0, 0.4, 0.3], "second", evaluations=10)
+    best = best_of([first, second])
+    np.testing.assert_array_equal(best.loss, np.minimum(first.loss, second.loss))
+    np.testing.assert_allclose(best.xi[:, 0] - truth, [0, 0, 0.1, 0.3], atol=1e-14)
+    np.testing.assert_array_equal(best.loss, decay.objective(best.xi))
+    np.testing.assert_array_equal(best.last.loss, decay.objective(best.last.xi))
+    assert best.evaluations.tolist() == [13] * 4
+    assert best.iterations.tolist() == [4] * 4
+    assert (best.seconds, best.compile_seconds) == (3.0, 1.0)
+    assert (best.method, best.engine) == ("best of first, second", "First, Second")
+    other = made(decay_set(Decay(), n=4, seed=1), [1.0] * 4)
+    for solutions in ([], [first, other]):
+        with pytest.raises(ArgumentError, match="solutions"):
+            best_of(solutions)
+
+
+def test_tracking_counts_and_keeps_the_best_of_any_subset(decay: ProblemSet) -> None:
+    objective = TrackedObjective(decay)
+    z_of = decay.problem.space.to_z
+    near, far = z_of(decay.truth + 0.1, decay.guess), z_of(decay.truth + 0.6, decay.guess)
+    loss, _ = objective(far, np.arange(4))
+    rows = np.array([3, 1])
+    near_loss, gradient = objective(near[rows], rows)
+    objective(far[rows], rows)
+    assert objective.evaluations.tolist() == [1, 3, 1, 3]
+    np.testing.assert_array_equal(objective.best_loss, [loss[0], near_loss[1], loss[2], near_loss[0]])
+    np.testing.assert_array_equal(objective.best_z[:, 0], [far[0, 0], near[1, 0], far[2, 0], near[3, 0]])
+    step = 1e-6
+    xi = [decay[rows].problem.space.to_xi(near[rows] + move, decay.guess[rows]) for move in (step, -step)]
+    difference = (decay[rows].objective(xi[0]) - decay[rows].objective(xi[1])) / (2 * step)
+    np.testing.assert_allclose(gradient[:, 0], difference, rtol=1e-6)
+
+
+def test_history_rows_are_statistics_of_the_instances(decay: ProblemSet) -> None:
+    history = History(decay)
+    loss = np.array([0.0, 5.0, np.inf, 1.0])
+    history.record(3, 7.0, 0.5, np.zeros((4, 1)), loss)
+    row = history.frame.iloc[0]
+    assert (row["iteration"], row["evaluations"], row["seconds"]) == (3, 7, 0.5)
+    assert (row["mean"], row["solved"]) == (np.inf, 0.25)
+    assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (0, 1, 5)
+
+
+def test_status_at_the_start() -> None:
+    status = stationary_status(np.array([1.0, 1.0, np.inf]), np.array([[0.0, 1e-300], [0.0, 0.0], [0.0, 0.0]]))
+    assert status.tolist() == [Status.ITERATIONS, Status.STATIONARY, Status.NON_FINITE]

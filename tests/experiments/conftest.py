@@ -1,0 +1,29 @@
+"""One tiny finished run that the tests of the runner look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerasjoint.experiments.engine import Engine
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.preset import Preset, parse_preset
+from kerasjoint.experiments.store import Store
+
+
+@pytest.fixture(scope="session")
+def preset() -> Preset:
+    content = {
+        "name": "tiny",
+        "seeds": 2,
+        "problems": {"billiards": {"n": [2, 4]}},
+        "methods": {"lbfgs": {}, "scipy-lbfgs": {}, "reparameterized": {"epochs": 20}, "supervised": {"epochs": 20}},
+    }
+    return parse_preset(content, "test")
+
+
+@pytest.fixture(scope="session")
+def store(preset, tmp_path_factory) -> Store:
+    store = Store(tmp_path_factory.mktemp("run") / "tiny")
+    outcome = Engine(store).run(plan(preset))
+    assert not outcome.failed
+    return store

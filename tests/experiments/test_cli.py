@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from kerasjoint.errors import KerasjointError
+from kerasjoint.experiments.cli import app
+from kerasjoint.experiments.instance_files import column_names
+from kerasjoint.problems import Billiards, WavePacket
+
+runner = CliRunner()
+
+
+def call(*arguments: object):
+    return runner.invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def test_help_imports_no_tensorflow():
+    code = "import sys; from kerasjoint.experiments.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert "report" in result.stdout
+    assert result.stdout.strip().endswith("False False")
+
+
+def test_list_shows_every_kind():
+    result = call("list")
+    assert result.exit_code == 0
+    for name in ("wave-packet", "billiards", "neural-adjoint", "convolutional", "quick"):
+        assert name in result.stdout
+
+
+def test_run_resumes_and_report_repeats_it(tmp_path):
+    out = tmp_path / "run"
+    arguments = ("run", "billiards", "--n", 2, "--seeds", 1, "--method", "lbfgs", "--out", out)
+    first = call(*arguments)
+    assert first.exit_code == 0, first.output
+    table = out / "tables" / "billiards.csv"
+    content, rows = table.read_text(), (out / "cells" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes()
+    assert (out / "figures" / "billiards.png").read_bytes().startswith(b"\x89PNG")
+    assert call(*arguments).exit_code == 0
+    assert (out / "cells" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes() == rows
+    table.unlink()
+    assert call("report", out).exit_code == 0
+    assert table.read_text() == content
+
+
+def test_solve_reads_the_users_file(tmp_path):
+    problem_set = Billiards().sample(3, seed=5)
+    values = {name: problem_set.x[name] for name in ("cue", "ball")} | {"y": problem_set.y}
+    flat = np.concatenate([values[name] for name in ("cue", "ball", "y")], axis=1)
+    csv, npz = tmp_path / "mine.csv", problem_set.save(tmp_path / "mine.npz")
+    pd.DataFrame(flat, columns=column_names(Billiards())).to_csv(csv, index=False)
+    for file in (csv, npz):
+        out = tmp_path / f"{file.suffix[1:]}-solution.csv"
+        result = call("solve", "billiards", file, "--out", out, "--method", "lbfgs")
+        assert result.exit_code == 0, result.output
+    first, second = (pd.read_csv(tmp_path / f"{kind}-solution.csv") for kind in ("csv", "npz"))
+    np.testing.assert_allclose(first["v0[0]"], second["v0[0]"], rtol=1e-9)
+
+
+def test_a_csv_without_header_is_read_where_there_is_no_condition(tmp_path):
+    csv, out = tmp_path / "signals.csv", tmp_path / "solution.csv"
+    np.savetxt(csv, WavePacket().sample(2, seed=1).y, delimiter=",")
+    result = call("solve", "wave-packet", csv, "--out", out, "--method", "lbfgs")
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_csv(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1,2,3\n4,5\n6,7,8\n", "256 columns|rows of equal length"),
+        ("1,2\n4,5,6\n", "rows of equal length|256 columns"),
+        (",".join(["1"] * 256) + "\n" + ",".join(["1"] * 255) + ",left\n", "'left' in row 1"),
+        (",".join(["1"] * 256) + "\n" + ",".join(["1"] * 255) + "\n", "missing value in row 1"),
+        (",".join(["1"] * 256) + "\n" + ",".join(["1"] * 255) + ",inf\n", "instances 1"),
+        ("", "rows of equal length"),
+    ],
+    ids=["ragged", "longer", "text", "short", "infinite", "empty"],
+)
+def test_a_bad_csv_is_refused_and_nothing_is_written(tmp_path, text, says):
+    csv, out = tmp_path / "bad.csv", tmp_path / "solution.csv"
+    csv.write_text(text)
+    result = call("solve", "wave-packet", csv, "--out", out)
+    assert isinstance(result.exception, KerasjointError)
+    assert result.exception.args[0].startswith((str(csv), "y"))
+    assert re.search(says, str(result.exception))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "billard"), "billiards"),
+        (("run", "--method", "lbfg"), "lbfgs"),
+        (("run", "--preset", "quikc"), "quick"),
+        (("report", "nowhere"), "nowhere"),
+        (("solve", "billiards", "nowhere.npz", "--out", "new.csv"), "nowhere.npz"),
+        (("solve", "billiards", "nowhere.npz", "--out", "new.txt"), "--out"),
+    ],
+)
+def test_a_wrong_name_is_refused(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert isinstance(result.exception, KerasjointError)
+    assert says in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_solution_is_not_overwritten(tmp_path):
+    out = tmp_path / "solution.csv"
+    out.write_text("mine")
+    result = call("solve", "billiards", "any.npz", "--out", out)
+    assert "exists" in str(result.exception)
+    assert out.read_text() == "mine"
+
+
+def test_the_command_exits_with_2_and_one_line(tmp_path):
+    command = [sys.executable, "-m", "kerasjoint.experiments.cli", "report", str(tmp_path / "nowhere")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "nowhere" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasjoint.comparison import compare
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments import engine as engine_module
+from kerasjoint.experiments.engine import Engine
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.store import CellRows, Store
+from kerasjoint.experiments.tables import best_of_both, comparison_table
+from kerasjoint.methods import LBFGS, ScipyLBFGS
+from kerasjoint.problems import Billiards
+
+
+def test_rows_are_those_of_the_methods(store, preset):
+    cell = next(cell for cell in plan(preset) if cell.method == "lbfgs" and cell.n == 4)
+    solution = LBFGS().solve(Billiards().sample(4, cell.data_seed))
+    rows = store.rows().query("method == 'lbfgs' and n == 4 and seed == 0")
+    np.testing.assert_array_equal(rows["loss"], solution.loss)
+    np.testing.assert_array_equal(np.stack(rows["xi"]), solution.xi)
+    assert set(store.rows()["stage"]) == {"unrefined", "refined"}
+
+
+def test_metadata_names_versions_command_and_seconds(store):
+    metadata = store.metadata().iloc[0]
+    assert metadata["versions"].keys() >= {"tensorflow", "keras", "python"}
+    assert metadata["settings"]["problem"] == "billiards"
+    assert all(seconds >= 0 for seconds in metadata["seconds"].values())
+
+
+def test_a_second_run_runs_nothing_and_changes_nothing(store, preset):
+    before = {path: path.stat().st_mtime_ns for path in store.folder.rglob("*.parquet")}
+    outcome = Engine(store).run(plan(preset))
+    assert (len(outcome.run), len(outcome.found)) == (0, 16)
+    assert before == {path: path.stat().st_mtime_ns for path in store.folder.rglob("*.parquet")}
+
+
+def test_a_cell_run_again_has_the_same_bits(store, preset, tmp_path):
+    cell = next(cell for cell in plan(preset) if cell.method == "reparameterized")
+    Engine(again := Store(tmp_path / "again")).run([cell])
+    first = store.rows().query("method == 'reparameterized' and n == @cell.n and seed == @cell.seed")
+    unlike = ["seconds"]
+    pd.testing.assert_frame_equal(again.rows().drop(columns=unlike), first.drop(columns=unlike).reset_index(drop=True))
+
+
+def test_a_killed_cell_leaves_no_rows_and_is_run_again(preset, tmp_path, monkeypatch):
+    cell = plan(preset)[0]
+    store = Store(tmp_path / "run")
+    store.open_for([cell])
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_parquet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Engine(store).run([cell])
+    assert not store.has(cell)
+    assert len(Engine(store).run([cell]).run) == 1
+    assert [path.name for path in (store.folder / "cells").iterdir()] == [cell.name]
+
+
+def test_a_failing_cell_does_not_stop_the_others(preset, tmp_path, monkeypatch):
+    first, second = plan(preset)[:2]
+    right = engine_module.METHODS.load
+
+    class Broken(LBFGS):
+        def solve(self, problem_set, seed=0, **_):
+            if seed == first.method_seed:
+                raise RuntimeError("no convergence today")
+            return super().solve(problem_set)
+
+    monkeypatch.setattr(engine_module.METHODS, "load", lambda name: Broken if name == "lbfgs" else right(name))
+    outcome = Engine(Store(tmp_path / "run")).run([first, second])
+    assert outcome.failed == {first.name: "RuntimeError: no convergence today"}
+    assert outcome.run == [second]
+
+
+def test_another_runs_rows_are_refused_and_stay(store, preset):
+    cells = [replace(cell, preset_seed=99) for cell in plan(preset)]
+    before = store.rows()
+    with pytest.raises(ArgumentError, match="preset_seed"):
+        Engine(store).run(cells)
+    pd.testing.assert_frame_equal(store.rows(), before)
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path, preset):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArgumentError, match="other files"):
+        Engine(Store(tmp_path)).run(plan(preset))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_cell_is_named(tmp_path, preset, damage):
+    cell = plan(preset)[0]
+    store = Store(tmp_path / "run")
+    store.open_for([cell])
+    frame = pd.DataFrame({"loss": np.arange(100.0)})
+    store.write(cell, CellRows(frame, frame, {}))
+    path = store.folder / "cells" / cell.name / "rows.parquet"
+    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ArgumentError, match=cell.name):
+        store.rows()
+    assert json.loads((path.parent / "cell.json").read_text())["settings"]["method"] == "lbfgs"
+
+
+def test_the_table_agrees_with_compare(store, preset):
+    cell = next(cell for cell in plan(preset) if cell.n == 4 and cell.seed == 0)
+    rows = store.rows().query("n == 4 and seed == 0")
+    problem_set = Billiards().sample(4, cell.data_seed)
+    solutions = {"lbfgs": LBFGS().solve(problem_set), "scipy-lbfgs": ScipyLBFGS().solve(problem_set)}
+    expected = compare(solutions, "lbfgs").set_index("method").loc["scipy-lbfgs"]
+    table = comparison_table(rows, "billiards", per_n=True).query("reference == 'lbfgs' and method == 'scipy-lbfgs'")
+    for column in ("better", "equal_tol", "solved", "solved_high", "mean_loss", "median_error", "evaluations"):
+        assert table[column].item() == expected[column], column
+
+
+def test_the_mean_over_n_weighs_each_n_the_same(store):
+    rows = store.rows()
+    by_n = comparison_table(rows, "billiards", per_n=True)
+    overall = comparison_table(rows, "billiards", per_n=False)
+    keys = ["reference", "method", "stage", "selection"]
+    means = by_n.groupby(keys)["better"].mean()
+    got = overall.set_index(keys)["better"]
+    pd.testing.assert_series_equal(got.sort_index(), means.sort_index())
+    paper = overall.query("method == 'supervised' and stage == 'refined'")["paper_better"]
+    assert set(paper) == {0.270}
+
+
+def test_best_of_both_is_the_smaller_loss(store):
+    rows = best_of_both(store.rows())
+    keys = ["n", "seed", "instance"]
+    both = rows[rows["method"] == "better of both"].set_index(keys)["loss"]
+    refined = rows.query("method == 'reparameterized' and stage == 'refined' and selection == 'best'")
+    expected = np.minimum(refined.set_index(keys)["loss"], rows.query("method == 'lbfgs'").set_index(keys)["loss"])
+    pd.testing.assert_series_equal(both.sort_index(), expected.sort_index())

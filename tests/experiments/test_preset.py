@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.preset import load_preset, parse_preset
+from kerasjoint.experiments.preset_files import preset_names
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_presets_that_come_along_are_valid(name):
+    preset = load_preset(name)
+    assert preset.name == name
+    assert preset.description
+    assert plan(preset)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"epochs": 3}, "epochs"),
+        ({"problems": {"billiard": {"n": [2]}}}, "billiards"),
+        ({"problems": {"billiards": {"n": [0]}}}, "n.0"),
+        ({"problems": {"billiards": {"n": []}}}, "n"),
+        ({"problems": {"billiards": {"m": [2], "n": [2]}}}, "m"),
+        ({"problems": {"billiards": {"n": [2], "options": {"raduis": 1}}}}, "raduis"),
+        ({"methods": {"lbfsg": {}}}, "lbfgs"),
+        ({"methods": {"lbfgs": {"epochs": 3}}}, "epochs"),
+        ({"seeds": 0}, "seeds"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_name(change, names):
+    right = {"name": "test", "problems": {"billiards": {"n": [2]}}, "methods": {"lbfgs": {}}}
+    parse_preset(right, "test")
+    with pytest.raises(ArgumentError, match=names):
+        parse_preset(right | change, "test")
+
+
+@pytest.mark.parametrize("text", ["name: [", "- a list", "!!python/object/apply:os.getcwd []"])
+def test_what_is_no_preset_is_refused(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match=r"mine\.yaml"):
+        load_preset(str(path))
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(ArgumentError, match="quick"):
+        load_preset("quikc")
+
+
+def test_narrowing_keeps_the_options_of_the_preset(preset):
+    cells = plan(preset.narrowed(problems=["billiards"], methods=["reparameterized"], n=[8], seeds=1))
+    assert [(cell.problem, cell.method, cell.n, cell.seed) for cell in cells] == [
+        ("billiards", "reparameterized", 8, 0)
+    ]
+    assert cells[0].method_options == {"epochs": 20}
+
+
+def test_methods_share_the_data_and_nothing_else_does(preset):
+    cells = plan(preset)
+    data = {(cell.n, cell.seed): set() for cell in cells}
+    for cell in cells:
+        data[cell.n, cell.seed].add(cell.data_seed)
+    assert all(len(seeds) == 1 for seeds in data.values())
+    assert len(set.union(*data.values())) == len(data)
+    # Written out, so that a change of the derivation cannot pass unnoticed: results would no longer be remade.
+    assert cells[0].data_seed == 4255190451

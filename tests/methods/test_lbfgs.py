@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import Decay, Rosenbrock, assert_same_bits, decay_set, rosenbrock_set
+from scipy.optimize import minimize
+
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown
+from kerasjoint.methods import LBFGS, ScipyLBFGS
+
+LOCAL = pytest.mark.parametrize("method", [LBFGS, ScipyLBFGS])
+
+
+class Trapped(Rosenbrock):
+    """Rosenbrock's valley, NaN from the start, or beyond a wall that the path crosses, where the condition says so."""
+
+    def forward(self, xi, x):
+        inside = (x["bad"] < 0.5) | ((x["bad"] < 1.5) & (xi["point"][:, 0] < 0.9))
+        return super().forward(xi, x) * tf.where(inside, 1 + 0 * x["bad"], np.nan * x["bad"])[:, None]
+
+
+class Kink(InverseProblem):
+    """|u - a| + |v - a| / 8, whose kinks end every line search; only its minimum is known."""
+
+    unknowns = (Unknown("u", shape=(2,), scale=1.0),)
+
+    def forward(self, xi, x):
+        return xi["u"] - x["a"][:, None]
+
+    def loss(self, prediction, y):
+        return tf.reduce_sum(tf.abs(prediction) * [1, 0.125], axis=1)
+
+
+@pytest.fixture(scope="module")
+def trapped() -> Trapped:
+    return Trapped()
+
+
+def trapped_set(problem: Trapped, bad: list[int]) -> ProblemSet:
+    a = np.array([0.5, 1.3, -0.7, 1.1, 1.2])
+    return ProblemSet(problem, {"a": a, "bad": bad}, np.zeros((5, 2)))
+
+
+@LOCAL
+def test_rosenbrock_against_scipy_in_the_plain_variables(rosenbrock: ProblemSet, method: type) -> None:
+    solution = method().solve(rosenbrock)
+    for a, xi, loss in zip(rosenbrock.x["a"], solution.xi, solution.loss, strict=True):
+        plain = minimize(lambda p, a=a: (a - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2, np.zeros(2), tol=1e-14)
+        np.testing.assert_allclose(xi, plain.x, atol=1e-5)
+        assert loss < 1e-20
+    np.testing.assert_allclose(solution.xi, rosenbrock.truth, atol=1e-9)
+    assert set(solution.status) <= {Status.CONVERGED, Status.PRECISION}
+    assert solution.solved.all()
+
+
+@LOCAL
+def test_a_bounded_optimum_in_the_normalised_coordinates(decay: ProblemSet, method: type) -> None:
+    solution = method().solve(decay)
+    np.testing.assert_allclose(solution.xi, decay.truth, rtol=1e-9)
+    np.testing.assert_allclose(decay.problem.space.to_xi(solution.z, decay.guess), solution.xi, rtol=1e-15)
+    np.testing.assert_array_equal(solution.loss, decay.objective(solution.xi))
+    assert solution.history["mean"].iloc[0] == pytest.approx(decay.objective(decay.guess).mean())
+    assert solution.history["mean"].iloc[-1] == pytest.approx(solution.last.loss.mean())
+    assert solution.history["iteration"].iloc[-1] == solution.iterations.max()
+    assert solution.history["evaluations"].iloc[-1] == solution.evaluations.mean()
+
+
+@LOCAL
+def test_instances_do_not_know_their_order_or_company(rosenbrock: ProblemSet, method: type) -> None:
+    order = np.array([3, 0, 2, 1])
+    whole, shuffled = method().solve(rosenbrock), method().solve(rosenbrock[order])
+    for name in ("xi", "loss", "status", "iterations"):
+        np.testing.assert_array_equal(getattr(shuffled, name), getattr(whole, name)[order])
+    alone = method().solve(rosenbrock[1:3])
+    np.testing.assert_allclose(alone.xi, whole.xi[1:3], atol=1e-9)
+    assert_same_bits(whole, method().solve(rosenbrock, seed=7))
+
+
+@LOCAL
+def test_a_bad_instance_changes_no_bit_of_the_others(trapped: Trapped, method: type) -> None:
+    clean = method().solve(trapped_set(trapped, [0, 0, 0, 0, 0]))
+    mixed = method().solve(trapped_set(trapped, [0, 2, 0, 1, 0]))
+    assert mixed.status[1] == Status.NON_FINITE
+    assert (mixed.loss[1], mixed.evaluations[1], mixed.non_finite[1], mixed.iterations[1]) == (np.inf, 1, 1, 0)
+    assert np.isfinite(mixed.xi).all()
+    # The minimum of instance 3 lies behind its wall: it ends before, at the best point it saw.
+    assert mixed.non_finite[3] > 0
+    assert 0 < mixed.loss[3] < trapped_set(trapped, [0] * 5).objective(np.zeros((5, 2)))[3]
+    for name in ("xi", "loss", "status", "iterations", "non_finite"):
+        good = [0, 2, 4]
+        np.testing.assert_array_equal(getattr(mixed, name)[good], getattr(clean, name)[good], err_msg=name)
+
+
+@LOCAL
+def test_no_gradient_at_the_start_is_no_convergence(billiards: ProblemSet, method: type) -> None:
+    misses = ~billiards.value_and_gradient(billiards.guess)[1].any(axis=1)
+    assert 0 < misses.sum() < len(billiards)
+    solution = method().solve(billiards)
+    assert ((solution.status == Status.STATIONARY) == misses).all()
+    np.testing.assert_array_equal(solution.xi[misses], billiards.guess[misses])
+    assert (solution.evaluations[misses] == 1).all()
+    assert (solution.iterations[misses] == 0).all()
+
+
+@LOCAL
+@pytest.mark.parametrize("most", [1, 4])
+def test_iterations_are_limited(rosenbrock: ProblemSet, method: type, most: int) -> None:
+    solution = method(max_iterations=most).solve(rosenbrock)
+    assert (solution.iterations == most).all()
+    assert (solution.status == Status.ITERATIONS).all()
+    assert (solution.loss <= solution.last.loss).all()
+    assert (solution.loss < rosenbrock.objective(rosenbrock.guess)).all()
+
+
+@LOCAL
+def test_it_starts_where_told(rosenbrock: ProblemSet, method: type) -> None:
+    start = rosenbrock.truth + 1e-3
+    near = method().solve(rosenbrock, start=start, first_step=1e-4)
+    assert near.history["mean"].iloc[0] == pytest.approx(rosenbrock.objective(start).mean())
+    assert near.solved.all()
+    assert_same_bits(method(first_step=1e-4).solve(rosenbrock, start=start), near)
+    at_optimum = method().solve(rosenbrock, start=rosenbrock.truth)
+    assert (at_optimum.status == Status.STATIONARY).all()
+    np.testing.assert_array_equal(at_optimum.xi, rosenbrock.truth)
+
+
+class Counted:
+    """Passes evaluations on and counts those of each instance, told apart by its condition."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: dict[float, int] = {}
+        self.losses: dict[float, list[float]] = {}
+        original = ProblemSet.value_and_gradient
+
+        def counting(problem_set: ProblemSet, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            value, gradient = original(problem_set, xi)
+            for a, loss in zip(problem_set.x["a"], value, strict=True):
+                self.losses.setdefault(a, []).append(loss)
+            return value, gradient
+
+        monkeypatch.setattr(ProblemSet, "value_and_gradient", counting)
+
+
+@LOCAL
+def test_every_evaluation_is_counted_and_the_best_is_kept(
+    rosenbrock: ProblemSet, method: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rosenbrock.compile()
+    counted = Counted(monkeypatch)
+    solution = method(max_iterations=15).solve(rosenbrock)
+    # Compiling the single-instance shape evaluates at the guess without counting.
+    uncounted = 1 if method is ScipyLBFGS and len(counted.losses[rosenbrock.x["a"][0]]) else 0
+    for a, evaluations, loss in zip(rosenbrock.x["a"], solution.evaluations, solution.loss, strict=True):
+        assert evaluations <= len(counted.losses[a]) <= evaluations + uncounted
+        assert loss == min(counted.losses[a])
+
+
+def test_scipys_own_count_agrees(rosenbrock: ProblemSet) -> None:
+    solution = ScipyLBFGS().solve(rosenbrock)
+    for i in range(len(rosenbrock)):
+        one = rosenbrock[i]
+        scale = 0.5 / np.linalg.norm(one.value_and_gradient(one.guess)[1])
+
+        def scaled(z: np.ndarray, one: ProblemSet = one, scale: float = scale) -> tuple[float, np.ndarray]:
+            value, gradient = one.value_and_gradient(z[None])
+            return value[0] * scale, gradient[0] * scale
+
+        options = {"maxiter": 200, "maxcor": 10, "ftol": 0.0, "gtol": 1e-12}
+        result = minimize(scaled, np.zeros(2), jac=True, method="L-BFGS-B", options=options)
+        assert solution.evaluations[i] == result.nfev + 1
+        assert solution.iterations[i] == result.nit
+        np.testing.assert_allclose(solution.last.xi[i], result.x, atol=1e-12)
+
+
+def test_failed_line_searches_start_again() -> None:
+    a = np.array([0.3, -1.7, 2.4])
+    problem_set = ProblemSet(Kink(), {"a": a}, np.zeros((3, 2)), np.stack([a, a], axis=1))
+    once, thrice = (LBFGS(restarts=restarts).solve(problem_set) for restarts in (0, 2))
+    assert (once.status == Status.FAILED).all()
+    assert (thrice.loss <= once.loss).all()
+    assert (thrice.iterations > once.iterations).all()
+    limited = LBFGS(max_iterations=int(once.iterations.max()) + 1).solve(problem_set)
+    assert (limited.iterations <= once.iterations.max() + 1).all()
+
+
+def bad_start(problem_set: ProblemSet, start: object) -> Solution:
+    return LBFGS().solve(problem_set, start=start)
+
+
+@LOCAL
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"max_iterations": 0},
+        {"max_iterations": 2.5},
+        {"max_iterations": True},
+        {"history_size": -1},
+        {"history_size": "ten"},
+        {"tolerance": 0.0},
+        {"tolerance": np.nan},
+        {"first_step": -0.5},
+        {"first_step": np.inf},
+    ],
+)
+def test_bad_arguments_are_refused(method: type, arguments: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}: expected a positive"):
+        method(**arguments)
+
+
+@pytest.mark.parametrize("restarts", [-1, 1.0, True, "2"])
+def test_bad_restarts_are_refused(restarts: object) -> None:
+    with pytest.raises(ArgumentError, match="restarts: expected a whole number"):
+        LBFGS(restarts=restarts)
+
+
+@LOCAL
+def test_a_bad_start_is_refused(decay: ProblemSet, method: type) -> None:
+    for start in (np.zeros(4), np.zeros((3, 1)), np.full((4, 1), np.nan)):
+        with pytest.raises(ArgumentError, match="start: expected"):
+            method().solve(decay, start=start)
+    with pytest.raises(ArgumentError, match="first_step"):
+        method().solve(decay, first_step=0)
+    with pytest.raises(ArgumentError, match="problem_set: expected a ProblemSet, got ndarray"):
+        method().solve(decay.y)
+
+
+def test_one_instance_is_enough() -> None:
+    for method in (LBFGS, ScipyLBFGS):
+        solution = method().solve(decay_set(Decay(), n=1))
+        assert (len(solution), solution.solved.tolist()) == (1, [True])
+        assert rosenbrock_set(Rosenbrock(), 1)[0].y.shape == (1, 2)
