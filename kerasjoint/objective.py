@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.time_loop import values_only
 
 if TYPE_CHECKING:
     from kerasjoint.problem import InverseProblem
@@ -31,7 +32,7 @@ class CompiledObjective:
         self._kernel_value_and_gradient = _PerShape(self._masked_value_and_gradient, jit_compile=True)
         self.value = _PerShape(self._chunked_value, jit_compile=False)
         self.value_and_gradient = _PerShape(self._chunked_value_and_gradient, jit_compile=False)
-        self.predict = _PerShape(self._predict, jit_compile=True)
+        self.predict = _PerShape(self._predict_only, jit_compile=True)
 
     def differentiable_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,) such that gradients taken through them are the masked ones."""
@@ -52,6 +53,10 @@ class CompiledObjective:
             name = type(self._problem).__name__
             raise ArgumentError(f"{name}.forward", "TensorFlow operations throughout, no NumPy", error) from None
 
+    def _predict_only(self, xi: tf.Tensor, x: Condition) -> Any:
+        with values_only():
+            return self._predict(xi, x)
+
     def _loss(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         name = type(self._problem).__name__
         prediction = self._predict(xi, x)
@@ -68,7 +73,8 @@ class CompiledObjective:
         return loss
 
     def _masked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        loss = self._loss(xi, x, y)
+        with values_only():
+            loss = self._loss(xi, x, y)
         return tf.where(tf.math.is_finite(loss), loss, float("inf"))
 
     def _masked_value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

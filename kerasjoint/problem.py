@@ -31,6 +31,8 @@ class InverseProblem:
     chunk
         How many instances one compiled call evaluates. ``None``: all at once. Set it (8 to 32) where the simulator runs
         for more than a millisecond: the chunks then spread over the processor's cores.
+    periodic
+        Axes of the observation, counted from 0 after the instances, that wrap around, as then do convolutional networks.
 
     Example
     -------
@@ -43,6 +45,7 @@ class InverseProblem:
 
     unknowns: tuple[Unknown, ...] = ()
     chunk: int | None = None
+    periodic: tuple[int, ...] = ()
     solved_tolerance: ClassVar[float] = 1e-9
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -104,10 +107,3 @@ class InverseProblem:
         flat = self.space.flatten(xi)
         condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in (x or {}).items()}
         return self.compiled.predict(tf.constant(flat), condition).numpy()
-
-
-def check_count(argument: str, n: int) -> int:
-    """Return ``n`` as an int if it is a whole number of at least one."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ArgumentError(argument, "a positive integer", repr(n))
-    return int(n)

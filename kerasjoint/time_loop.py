@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.problem import check_count
 
 Parameters = dict[str, tf.Tensor]
 State = Any
 
+Mode = Literal["auto", "forward", "reverse"]
+
 FORWARD_MODE_UP_TO = 8
+
+_values_only: ContextVar[bool] = ContextVar("values_only", default=False)
+
+
+@contextmanager
+def values_only() -> Iterator[None]:
+    """Trace simulators without tangents: for functions that nobody differentiates."""
+    token = _values_only.set(True)
+    try:
+        yield
+    finally:
+        _values_only.reset(token)
 
 
 def integrate(
@@ -23,12 +39,12 @@ def integrate(
     steps: int,
     *,
     store_every: int | None = None,
+    mode: Mode = "auto",
 ) -> State:
     """Run ``steps`` steps of a batched simulator and differentiate through all of them.
 
-    With at most eight unknowns per instance the tangents of the state travel along in the same loop (forward mode): no
-    step is stored, so memory does not grow with ``steps``. With more, the loop is differentiated in reverse mode and
-    keeps one state per step.
+    In forward mode the tangents of the state, one for each unknown, travel along in the same loop: no step is stored,
+    so memory does not grow with ``steps``. In reverse mode the loop keeps one state per step.
 
     Parameters
     ----------
@@ -43,6 +59,8 @@ def integrate(
     store_every
         Return the states after every so many steps, stacked on axis 1 after the instances, instead of the last state.
         Must divide ``steps``.
+    mode
+        ``"forward"``, ``"reverse"``, or ``"auto"``: forward with at most eight unknowns per instance.
 
     Returns
     -------
@@ -58,7 +76,10 @@ def integrate(
         raise ArgumentError("store_every", f"a divisor of steps = {steps}", store_every)
     names = sorted(parameters)
     sizes = [int(tf.reshape(parameters[name][:1], (-1,)).shape[0]) for name in names]
-    if sum(sizes) > FORWARD_MODE_UP_TO:
+    if mode not in get_args(Mode):
+        raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
+    forward_mode = sum(sizes) <= FORWARD_MODE_UP_TO if mode == "auto" else mode == "forward"
+    if not forward_mode or _values_only.get():
         return _loop(initial(parameters), lambda state: step(state, parameters), steps, store_every)
 
     @tf.custom_gradient

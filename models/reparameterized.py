@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.models.base import ProblemSetModel, Progress, TrainingData, named_arrays
+from kerasjoint.models.networks import suitable_network
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -36,7 +37,10 @@ class EstimatingModel(ProblemSetModel):
         >>> model = ReparameterizedModel.for_problem_set(problem_set)
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
-        return cls(shapes, problem_set.problem.space.size, network, network_options, seed, **kwargs)
+        name = suitable_network(shapes) if network == "auto" else network
+        periodic = {"periodic": problem_set.problem.periodic} if name == "convolutional" else {}
+        options = periodic | dict(network_options or {})
+        return cls(shapes, problem_set.problem.space.size, network, options, seed, **kwargs)
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:
         """Return the network's current estimates in normalised coordinates, (n, d) float64."""

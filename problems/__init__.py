@@ -8,6 +8,7 @@ from kerasjoint.registry import Registry
 
 if TYPE_CHECKING:
     from kerasjoint.problems.billiards import Billiards
+    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
     from kerasjoint.problems.wave_packet import WavePacket
 
 PROBLEMS = Registry(
@@ -15,12 +16,20 @@ PROBLEMS = Registry(
     {
         "wave-packet": ("kerasjoint.problems.wave_packet:WavePacket", "locate a wave packet in a noisy signal"),
         "billiards": ("kerasjoint.problems.billiards:Billiards", "hit a ball so that it comes to rest at a target"),
+        "kuramoto-sivashinsky": (
+            "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinsky",
+            "find forcing and advection strength of a chaotic flame front",
+        ),
+        "kuramoto-sivashinsky-light": (
+            "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinsky.light",
+            "the same on a coarser grid with longer steps",
+        ),
     },
 )
 
-__all__ = ["PROBLEMS", "Billiards", "WavePacket"]
+__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "WavePacket"]
 
-_CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS}
+_CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS if "." not in PROBLEMS.class_name(name)}
 
 
 def __getattr__(name: str) -> Any:

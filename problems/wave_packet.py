@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.problem import InverseProblem, check_count
+from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.unknown import Unknown
 

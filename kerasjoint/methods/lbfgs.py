@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
-from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 from kerasjoint.tracking import History, TrackedObjective, stationary_status

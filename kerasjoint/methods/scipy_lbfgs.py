@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from kerasjoint.checks import check_count
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
-from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 from kerasjoint.tracking import History, TrackedObjective, stationary_status

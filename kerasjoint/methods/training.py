@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kerasjoint.checks import check_count
 from kerasjoint.keras_backend import require_tensorflow
 from kerasjoint.methods.base import Method, check_positive
-from kerasjoint.problem import check_count
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tracking import History
 

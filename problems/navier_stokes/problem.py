@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.problem import InverseProblem, check_count
+from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes.flow import Flow
 from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
