@@ -39,7 +39,7 @@ class CompiledObjective:
 
         @tf.custom_gradient
         def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            value, gradient = self.value_and_gradient(xi, x, y)
+            value, gradient = self.value_and_gradient(tf.stop_gradient(xi), x, y)
             return value, lambda upstream: upstream[:, None] * gradient
 
         return evaluate(xi)
@@ -120,7 +120,9 @@ class _PerShape:
         flat = tf.nest.flatten(arguments)
         key = (tuple(arguments[1]), *((tuple(tensor.shape), tensor.dtype) for tensor in flat))
         if key not in self._compiled:
-            self._compiled[key] = tf.function(partial(self._function), jit_compile=self._jit_compile)
+            self._compiled[key] = tf.function(
+                partial(self._function), jit_compile=self._jit_compile, autograph=False
+            )
         return self._compiled[key](*arguments)
 
 

@@ -76,7 +76,10 @@ class TrackedObjective:
         last_z, last_loss = last
         unseen = ~np.isfinite(self.best_loss)
         z = np.where(unseen[:, None], last_z, self.best_z)
-        best = self.point(z, np.where(unseen, last_loss, self.best_loss))
+        loss = np.where(unseen, last_loss, self.best_loss)
+        # Optimisers scale the loss, which costs its last bit; and no point seen has less than the best.
+        last_loss = np.where((last_z == z).all(axis=1), loss, np.maximum(last_loss, loss))
+        best = self.point(z, loss)
         return Solution(
             method=method,
             problem_set=self.problem_set,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models import NETWORKS
+from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -61,7 +62,14 @@ class ProblemSetModel(keras.Model):
         Keyword arguments of that network.
     seed
         Of the initial weights.
+
+    Attributes
+    ----------
+    simulates
+        Whether ``train_step`` runs the simulator.
     """
+
+    simulates = False
 
     def __init__(
         self,
@@ -87,7 +95,10 @@ class ProblemSetModel(keras.Model):
         }
         self._adapted = self.add_weight(shape=(), initializer="zeros", trainable=False, name="adapted")
         self.progress: Progress | None = None
+        self._compiled_network = CompiledNetwork(self.network)
+        self._network_apart = False
         self._runs: dict[bool, Any] = {}
+        self._rehearsed: set[Any] = set()
 
     @property
     def input_shapes(self) -> Shapes:
@@ -126,7 +137,7 @@ class ProblemSetModel(keras.Model):
         scaled = {}
         for name in self.input_shapes:
             scaled[name] = (inputs[name] - self._scales[name][0]) / self._scales[name][1]
-        return self.network(scaled)
+        return (self._compiled_network if self._network_apart else self.network)(scaled)
 
     def compile(self, optimizer: Any = "adam", *, steps_per_execution: int = EPOCHS_PER_RUN, **kwargs: Any) -> None:
         """Choose the optimizer, and how many epochs one compiled run holds.
@@ -142,6 +153,7 @@ class ProblemSetModel(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._epochs_per_run = int(steps_per_execution)
         self._runs = {}
+        self._rehearsed = set()
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return what ``compile`` was given, for saving."""
@@ -211,10 +223,20 @@ class ProblemSetModel(keras.Model):
         verbose: int | str,
         callbacks: list[keras.callbacks.Callback] | None,
     ) -> keras.callbacks.History:
-        run = self._compiled_run(data.instances.problem.chunk is None and self.jit_compile)
+        spread = self.simulates and data.instances.problem.chunk is not None
+        self._network_apart = spread and self.jit_compile
+        run = self._compiled_run(self.jit_compile and not spread)
         arguments = (data.instances.problem, data.inputs, *data.instances[1:], data.targets)
+
+        def one_run(steps: int) -> Any:
+            return run(*arguments, progress.best_loss, progress.best_z, progress.non_finite, tf.constant(steps))
+
+        key = tf.nest.map_structure(lambda tensor: tuple(tensor.shape), arguments[1:])
+        key = (id(data.instances.problem), str(key))
         start = time.perf_counter()
-        run(*arguments, progress.best_loss, progress.best_z, progress.non_finite, tf.constant(0))
+        if key not in self._rehearsed:
+            self._rehearse(one_run)
+            self._rehearsed.add(key)
         progress.compile_seconds += time.perf_counter() - start
         callback_list = keras.callbacks.CallbackList(
             callbacks,
@@ -234,9 +256,7 @@ class ProblemSetModel(keras.Model):
             callback_list.on_epoch_begin(epoch + steps - 1)
             callback_list.on_train_batch_begin(0)
             start = time.perf_counter()
-            run_losses, progress.best_loss, progress.best_z, progress.non_finite = run(
-                *arguments, progress.best_loss, progress.best_z, progress.non_finite, tf.constant(steps)
-            )
+            run_losses, progress.best_loss, progress.best_z, progress.non_finite = one_run(steps)
             losses.extend(run_losses.numpy()[:steps].tolist())
             progress.seconds += time.perf_counter() - start
             progress.epochs += steps
@@ -249,10 +269,21 @@ class ProblemSetModel(keras.Model):
         self.history.history["loss"] = losses
         return self.history
 
+    def _rehearse(self, run: Callable[[int], Any]) -> None:
+        """Compile and leave nothing behind: run no epoch or, where that would not reach all code, undo one."""
+        if not self._network_apart:
+            run(0)
+            return
+        variables = [*self.variables, *self.optimizer.variables]
+        values = [variable.numpy() for variable in variables]
+        run(1)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
     def _compiled_run(self, jit_compile: bool) -> Any:
         """The function that runs up to ``steps_per_execution`` epochs; traced once per problem and shapes."""
         if jit_compile not in self._runs:
-            self._runs[jit_compile] = tf.function(self._run, jit_compile=jit_compile)
+            self._runs[jit_compile] = tf.function(self._run, jit_compile=jit_compile, autograph=False)
         return self._runs[jit_compile]
 
     def _run(

@@ -105,6 +105,7 @@ class ReparameterizedModel(EstimatingModel):
     >>> solution = model.solution(problem_set)
     """
 
+    simulates = True
     method_name = "reparameterized"
     evaluations_per_epoch = 1
 

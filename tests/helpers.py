@@ -62,8 +62,8 @@ def decay_set(problem: Decay, n: int, seed: int = 0) -> ProblemSet:
 
 
 def rosenbrock_set(problem: Rosenbrock, n: int) -> ProblemSet:
-    """Valleys of different curvature at the minimum."""
-    a = np.linspace(-1.2, 1.5, n)
+    """Valleys of different curvature at the minimum, which floating point hits exactly."""
+    a = np.resize([-1.25, -0.5, 0.75, 1.5], n)
     return ProblemSet(problem, {"a": a}, np.zeros((n, 2)), np.stack([a, a**2], axis=1))
 
 

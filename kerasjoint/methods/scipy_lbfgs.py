@@ -71,7 +71,7 @@ class ScipyLBFGS(LocalMethod):
         paths = [[(point.copy(), value)] for point, value in zip(z, loss, strict=True)]
         for i in np.flatnonzero(status == Status.ITERATIONS):
             scale = first_step / float(np.linalg.norm(gradient[i]))
-            status[i], iterations[i] = self._minimize(objective, int(i), scale, paths[i])
+            status[i], iterations[i] = self._minimize(objective, int(i), scale, 1e-4 * first_step, paths[i])
         last_z, last_loss = _at_iteration(paths, max(map(len, paths)))
         history = History(problem_set)
         seconds = time.perf_counter() - began
@@ -84,7 +84,12 @@ class ScipyLBFGS(LocalMethod):
         )
 
     def _minimize(
-        self, objective: TrackedObjective, instance: int, scale: float, path: list[tuple[FloatArray, float]]
+        self,
+        objective: TrackedObjective,
+        instance: int,
+        scale: float,
+        small_gradient: float,
+        path: list[tuple[FloatArray, float]],
     ) -> tuple[Status, int]:
         row = np.array([instance])
 
@@ -108,12 +113,13 @@ class ScipyLBFGS(LocalMethod):
                 "gtol": self.tolerance,
             },
         )
-        if result.status == 0:
-            return Status.CONVERGED, result.nit
         if result.status == 1:
             return Status.ITERATIONS, result.nit
-        small = np.abs(result.jac).max() <= 1e-4 * np.abs(scale)
-        return (Status.PRECISION if small else Status.FAILED), result.nit
+        # SciPy calls it convergence, too, when a line search comes back to where it started.
+        largest = np.abs(result.jac).max()
+        if largest <= self.tolerance:
+            return Status.CONVERGED, result.nit
+        return (Status.PRECISION if largest <= small_gradient else Status.FAILED), result.nit
 
 
 def _at_iteration(paths: list[list[tuple[FloatArray, float]]], iteration: int) -> tuple[FloatArray, FloatArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class Grid:
         self.closed_u: NDArray[np.bool_] = (here != beside) & inner[None, :]
         self.closed_v: NDArray[np.bool_] = (here != below) & inner[:, None]
 
-    def positions(self) -> tuple[NDArray[np.float64], ...]:
+    def positions(self) -> tuple[NDArray[Any], ...]:
         """Return x and y of the left faces, then x and y of the bottom faces, each broadcasting to (cells, cells)."""
         edges = np.arange(self.cells) * self.spacing
         centres = edges + self.spacing / 2

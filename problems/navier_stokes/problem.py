@@ -69,7 +69,11 @@ class NavierStokes(InverseProblem):
     - Bounds: x0 in 10 to 90, v0 in (-3, 3) and (0, 10), wider than the priors. Guess: the prior's mean, (50, 0, 4).
 
     Solved means, by the default of ``InverseProblem``, a loss at most that of the true unknowns under this same
-    ``forward``. BASELINE_TEXT
+    ``forward``; the best fit is always a little below that. SciPy's L-BFGS-B from the guess (n = 64, seed 2024,
+    float64) converges for every instance and solves 67 %: x0 is then within 7 of the truth (median 0.5), else 12 to
+    55 away. It takes 9 to 50 iterations (median 15; evaluations 11 to 60, median 20); with PhiFlow's tolerance of 1e-5
+    8 to 38 (median 12). The paper: some optimum in all cases, usually within 10 iterations, at most about 40, many of
+    the optima local.
 
     With three unknowns derivatives travel forward with the flow: nothing is stored from step to step. A
     ``value_and_gradient`` of n = 128 holds 8 MB of data and, per chunk of 8 instances at work, 2 MB of state and about

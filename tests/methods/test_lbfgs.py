@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import Decay, Rosenbrock, assert_same_bits, decay_set, rosenbrock_set
 from scipy.optimize import minimize
 
-from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown
+from kerasjoint import ArgumentError, ProblemSet, Status
 from kerasjoint.methods import LBFGS, ScipyLBFGS
 
 LOCAL = pytest.mark.parametrize("method", [LBFGS, ScipyLBFGS])
@@ -18,18 +18,6 @@ class Trapped(Rosenbrock):
     def forward(self, xi, x):
         inside = (x["bad"] < 0.5) | ((x["bad"] < 1.5) & (xi["point"][:, 0] < 0.9))
         return super().forward(xi, x) * tf.where(inside, 1 + 0 * x["bad"], np.nan * x["bad"])[:, None]
-
-
-class Kink(InverseProblem):
-    """|u - a| + |v - a| / 8, whose kinks end every line search; only its minimum is known."""
-
-    unknowns = (Unknown("u", shape=(2,), scale=1.0),)
-
-    def forward(self, xi, x):
-        return xi["u"] - x["a"][:, None]
-
-    def loss(self, prediction, y):
-        return tf.reduce_sum(tf.abs(prediction) * [1, 0.125], axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +34,8 @@ def trapped_set(problem: Trapped, bad: list[int]) -> ProblemSet:
 def test_rosenbrock_against_scipy_in_the_plain_variables(rosenbrock: ProblemSet, method: type) -> None:
     solution = method().solve(rosenbrock)
     for a, xi, loss in zip(rosenbrock.x["a"], solution.xi, solution.loss, strict=True):
-        plain = minimize(lambda p, a=a: (a - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2, np.zeros(2), tol=1e-14)
-        np.testing.assert_allclose(xi, plain.x, atol=1e-5)
+        plain = minimize(lambda p, a=a: (a - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2, np.zeros(2), tol=1e-10)
+        np.testing.assert_allclose(xi, plain.x, atol=1e-4)
         assert loss < 1e-20
     np.testing.assert_allclose(solution.xi, rosenbrock.truth, atol=1e-9)
     assert set(solution.status) <= {Status.CONVERGED, Status.PRECISION}
@@ -79,14 +67,15 @@ def test_instances_do_not_know_their_order_or_company(rosenbrock: ProblemSet, me
 
 @LOCAL
 def test_a_bad_instance_changes_no_bit_of_the_others(trapped: Trapped, method: type) -> None:
-    clean = method().solve(trapped_set(trapped, [0, 0, 0, 0, 0]))
-    mixed = method().solve(trapped_set(trapped, [0, 2, 0, 1, 0]))
+    clean = method(max_iterations=30).solve(trapped_set(trapped, [0, 0, 0, 0, 0]))
+    mixed = method(max_iterations=30).solve(trapped_set(trapped, [0, 2, 0, 1, 0]))
     assert mixed.status[1] == Status.NON_FINITE
     assert (mixed.loss[1], mixed.evaluations[1], mixed.non_finite[1], mixed.iterations[1]) == (np.inf, 1, 1, 0)
     assert np.isfinite(mixed.xi).all()
-    # The minimum of instance 3 lies behind its wall: it ends before, at the best point it saw.
+    # The minimum of instance 3 lies behind its wall: it ends before, at the best point it saw, and says so.
     assert mixed.non_finite[3] > 0
-    assert 0 < mixed.loss[3] < trapped_set(trapped, [0] * 5).objective(np.zeros((5, 2)))[3]
+    assert 0.2**2 < mixed.loss[3] <= 1.1**2
+    assert mixed.status[3] in (Status.ITERATIONS, Status.FAILED)
     for name in ("xi", "loss", "status", "iterations", "non_finite"):
         good = [0, 2, 4]
         np.testing.assert_array_equal(getattr(mixed, name)[good], getattr(clean, name)[good], err_msg=name)
@@ -125,35 +114,25 @@ def test_it_starts_where_told(rosenbrock: ProblemSet, method: type) -> None:
     np.testing.assert_array_equal(at_optimum.xi, rosenbrock.truth)
 
 
-class Counted:
-    """Passes evaluations on and counts those of each instance, told apart by its condition."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: dict[float, int] = {}
-        self.losses: dict[float, list[float]] = {}
-        original = ProblemSet.value_and_gradient
-
-        def counting(problem_set: ProblemSet, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            value, gradient = original(problem_set, xi)
-            for a, loss in zip(problem_set.x["a"], value, strict=True):
-                self.losses.setdefault(a, []).append(loss)
-            return value, gradient
-
-        monkeypatch.setattr(ProblemSet, "value_and_gradient", counting)
-
-
 @LOCAL
 def test_every_evaluation_is_counted_and_the_best_is_kept(
     rosenbrock: ProblemSet, method: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rosenbrock.compile()
-    counted = Counted(monkeypatch)
+    for n in (1, 4):
+        rosenbrock[:n].compile()
+    seen: dict[float, list[float]] = {a: [] for a in rosenbrock.x["a"]}
+    original = ProblemSet.value_and_gradient
+
+    def watched(problem_set: ProblemSet, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, gradient = original(problem_set, xi)
+        for a, loss in zip(problem_set.x["a"], value, strict=True):
+            seen[a].append(loss)
+        return value, gradient
+
+    monkeypatch.setattr(ProblemSet, "value_and_gradient", watched)
     solution = method(max_iterations=15).solve(rosenbrock)
-    # Compiling the single-instance shape evaluates at the guess without counting.
-    uncounted = 1 if method is ScipyLBFGS and len(counted.losses[rosenbrock.x["a"][0]]) else 0
-    for a, evaluations, loss in zip(rosenbrock.x["a"], solution.evaluations, solution.loss, strict=True):
-        assert evaluations <= len(counted.losses[a]) <= evaluations + uncounted
-        assert loss == min(counted.losses[a])
+    assert solution.evaluations.tolist() == [len(losses) for losses in seen.values()]
+    assert solution.loss.tolist() == [min(losses) for losses in seen.values()]
 
 
 def test_scipys_own_count_agrees(rosenbrock: ProblemSet) -> None:
@@ -173,19 +152,19 @@ def test_scipys_own_count_agrees(rosenbrock: ProblemSet) -> None:
         np.testing.assert_allclose(solution.last.xi[i], result.x, atol=1e-12)
 
 
-def test_failed_line_searches_start_again() -> None:
-    a = np.array([0.3, -1.7, 2.4])
-    problem_set = ProblemSet(Kink(), {"a": a}, np.zeros((3, 2)), np.stack([a, a], axis=1))
-    once, thrice = (LBFGS(restarts=restarts).solve(problem_set) for restarts in (0, 2))
-    assert (once.status == Status.FAILED).all()
-    assert (thrice.loss <= once.loss).all()
-    assert (thrice.iterations > once.iterations).all()
-    limited = LBFGS(max_iterations=int(once.iterations.max()) + 1).solve(problem_set)
-    assert (limited.iterations <= once.iterations.max() + 1).all()
-
-
-def bad_start(problem_set: ProblemSet, start: object) -> Solution:
-    return LBFGS().solve(problem_set, start=start)
+def test_failed_line_searches_start_again(wave_packet: ProblemSet) -> None:
+    problem_set = wave_packet.problem.sample(64, seed=0)
+    once = LBFGS(restarts=0).solve(problem_set)
+    failed = once.status == Status.FAILED
+    assert failed.any()
+    again = LBFGS(restarts=1).solve(problem_set)
+    assert_same_bits(once, again, rows=~failed)
+    assert (again.loss[failed] <= once.loss[failed]).all()
+    assert (again.loss[failed] < once.loss[failed]).any()
+    assert set(again.status[failed]) <= {Status.CONVERGED, Status.PRECISION}
+    most = int(once.iterations[failed][0]) + 1
+    limited = LBFGS(max_iterations=most).solve(problem_set[failed])
+    assert (limited.iterations[0], limited.status[0]) == (most, Status.ITERATIONS)
 
 
 @LOCAL

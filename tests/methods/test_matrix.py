@@ -1,0 +1,147 @@
+"""Every method on every problem."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
+
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status
+from kerasjoint.methods import METHODS
+from kerasjoint.methods.base import Method
+from kerasjoint.methods.supervised import training_seed
+
+EPOCHS = 20
+LEARNERS = [name for name in METHODS if METHODS.load(name).learns]
+MATRIX = [(method, problem) for method in METHODS for problem in ("wave-packet", "billiards")]
+
+
+def made(name: str, **arguments: object) -> Method:
+    method = METHODS.load(name)
+    return method(epochs=EPOCHS, **arguments) if method.learns else method(max_iterations=5)
+
+
+@pytest.fixture(scope="module")
+def solved(problem_sets: dict[str, ProblemSet]) -> object:
+    """Solve once per method, problem and seed."""
+    return cache(lambda method, problem, seed: made(method).solve(problem_sets[problem], seed))
+
+
+@pytest.mark.parametrize(("method", "problem"), MATRIX)
+def test_the_solution_is_complete_and_true(solved, problem_sets, method: str, problem: str) -> None:
+    problem_set, solution = problem_sets[problem], solved(method, problem, 0)
+    n, d = len(problem_set), problem_set.problem.space.size
+    assert isinstance(solution, Solution)
+    assert (solution.method, solution.problem_set) == (method, problem_set)
+    for point in (solution, solution.last):
+        assert point.xi.shape == point.z.shape == (n, d)
+        assert point.xi.dtype == point.z.dtype == point.loss.dtype == np.float64
+        assert np.isfinite(point.xi).all()
+        np.testing.assert_allclose(point.loss, problem_set.objective(point.xi), rtol=1e-9, atol=1e-20)
+        np.testing.assert_allclose(problem_set.problem.space.to_xi(point.z, problem_set.guess), point.xi, rtol=1e-9)
+        problem_set.problem.space.check_inside(point.xi, "xi")
+    for name in ("status", "evaluations", "iterations", "non_finite"):
+        assert getattr(solution, name).shape == (n,)
+    assert (solution.loss <= solution.last.loss).all()
+    assert (solution.evaluations > 0).all()
+    assert not solution.non_finite.any()
+    assert solution.seconds > 0
+    assert len(solution.to_frame()) == n
+
+
+@pytest.mark.parametrize(("method", "problem"), MATRIX)
+def test_the_history_holds_the_true_objective(solved, problem_sets, method: str, problem: str) -> None:
+    problem_set, solution = problem_sets[problem], solved(method, problem, 0)
+    history = solution.history
+    assert history["iteration"].is_monotonic_increasing
+    assert history["seconds"].is_monotonic_increasing
+    at_guess = problem_set.objective(problem_set.guess)
+    assert history["mean"].iloc[0] == pytest.approx(at_guess.mean(), rel=1e-9)
+    assert history["median"].iloc[0] == pytest.approx(np.sort(at_guess)[1], rel=1e-9)
+    last = problem_set.objective(solution.last.xi)
+    assert history["mean"].iloc[-1] == pytest.approx(last.mean(), rel=1e-9)
+    assert history["upper_quartile"].iloc[-1] == pytest.approx(np.sort(last)[2], rel=1e-9)
+
+
+@pytest.mark.parametrize(("method", "problem"), MATRIX)
+def test_a_seed_fixes_every_bit(solved, problem_sets, method: str, problem: str) -> None:
+    first, other = solved(method, problem, 0), solved(method, problem, 1)
+    assert_same_bits(first, made(method).solve(problem_sets[problem], 0))
+    if method in LEARNERS:
+        assert (first.last.xi != other.last.xi).any(axis=1).all()
+    else:
+        assert_same_bits(first, other)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_what_a_learner_costs(solved, method: str) -> None:
+    solution = solved(method, "billiards", 0)
+    # The joint method simulates every epoch; the others once for each example, and supervised learning nothing else.
+    assert (solution.evaluations == (EPOCHS if method == "reparameterized" else 1)).all()
+    if method != "neural-adjoint":
+        assert (solution.iterations == EPOCHS).all()
+        assert (solution.status == Status.TRAINED).all()
+        assert solution.history["iteration"].iloc[-1] == EPOCHS
+
+
+def test_the_joint_method_gets_somewhere(solved, problem_sets) -> None:
+    for problem in ("wave-packet", "billiards"):
+        problem_set = problem_sets[problem]
+        solution = solved("reparameterized", problem, 0)
+        assert (solution.loss <= problem_set.objective(problem_set.guess)).all()
+        assert solution.loss.sum() < 0.99 * problem_set.objective(problem_set.guess).sum()
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_a_run_leaves_nothing_behind_for_the_next(problem_sets, solved, method: str) -> None:
+    """Compiled models are reused: weights, optimizer state and best points of an earlier run must not be."""
+    problem_set = problem_sets["billiards"]
+    expected = solved(method, "billiards", 0)
+    other = problem_set.problem.sample(4, seed=9)
+    made(method).solve(other, seed=5)
+    assert_same_bits(expected, made(method).solve(problem_set, seed=0))
+
+
+def test_examples_are_other_instances_of_the_same_seed(problem_sets) -> None:
+    assert training_seed(0) != training_seed(1)
+    examples = problem_sets["billiards"].problem.sample_training(4, training_seed(0))
+    assert not np.isin(examples.x["cue"], problem_sets["billiards"].x["cue"]).any()
+
+
+class FragileSampled(Fragile):
+    def sample(self, n: int, seed: int) -> ProblemSet:
+        truth = np.random.default_rng(seed).uniform(1, 3, (n, 1))
+        x = {"bad": np.zeros(n), "stretch": np.linspace(-1, 1, n)}
+        return ProblemSet(self, x, self.simulate(truth, x), truth)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_one_bad_instance_is_survived(method: str) -> None:
+    problem_set = fragile_set(FragileSampled(), [0, 0, 1, 0])
+    solution = made(method).solve(problem_set)
+    assert np.isposinf(solution.loss).tolist() == [False, False, True, False]
+    assert np.isfinite(solution.xi).all()
+    if method == "reparameterized":
+        assert solution.non_finite.tolist() == [0, 0, EPOCHS, 0]
+        assert (np.delete(solution.loss, 2) < np.delete(problem_set.objective(problem_set.guess), 2)).all()
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs: expected a positive integer"),
+        ({"epochs": 1.5}, "epochs: expected a positive integer"),
+        ({"learning_rate": -1e-3}, "learning_rate: expected a positive number"),
+        ({"learning_rate": "fast"}, "learning_rate: expected a positive number"),
+        ({"network": "convolution"}, "network: expected one of .*did you mean 'convolutional'"),
+        ({"network": "dense", "network_options": {"depth": 3}}, "network_options: .*depth"),
+    ],
+)
+def test_bad_settings_are_refused(problem_sets, method: str, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        METHODS.load(method)(**arguments).solve(problem_sets["billiards"])
+    with pytest.raises(ArgumentError, match="problem_set: expected a ProblemSet"):
+        METHODS.load(method)().solve(decay_set(Decay(), 2).y)

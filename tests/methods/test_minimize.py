@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.optimize
+import tensorflow as tf
+
+from kerasjoint import ArgumentError, Solution, Status, minimize
+from kerasjoint.methods import LBFGS, Reparameterized
+
+TARGETS = np.random.default_rng(0).uniform(-1, 1, (5, 2))
+START = np.tile([0.3, -0.2], (5, 1))
+
+
+def bowl(x, a):
+    return tf.reduce_sum((x - a) ** 2 * [1.0, 4.0], axis=1) - 3
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "scipy-lbfgs", Reparameterized(epochs=3)], ids=str)
+@pytest.mark.parametrize("bounds", [None, [(-2, 2), (-1.5, 3)]], ids=["free", "bounded"])
+def test_a_quadratic_with_known_optimum(method: object, bounds: object) -> None:
+    result = minimize(bowl, START, args=(TARGETS,), method=method, bounds=bounds)
+    np.testing.assert_allclose(result.x, TARGETS, atol=1e-7)
+    np.testing.assert_allclose(result.fun, -3, atol=1e-12)
+    assert result.success.all()
+    assert (result.x.shape, result.fun.shape, result.nfev.shape, result.nit.shape) == ((5, 2), (5,), (5,), (5,))
+    assert result.message == [Status(code).message for code in result.status]
+    assert isinstance(result, scipy.optimize.OptimizeResult)
+    assert isinstance(result.solution, Solution)
+
+
+def test_bounds_hold_like_scipys() -> None:
+    """The minimum lies outside the box: SciPy ends on the bound, the tanh just inside."""
+    bounds = [(-0.5, 0.4), (-0.6, 0.5)]
+    outside = np.array([[2.0, 0.1], [0.0, -3.0]])
+    result = minimize(bowl, START[:2], args=(outside,), method="lbfgs", bounds=bounds)
+    for x, start, target in zip(result.x, START, outside, strict=True):
+        loss = lambda p, target=target: np.sum((p - target) ** 2 * [1, 4])  # noqa: E731
+        np.testing.assert_allclose(x, scipy.optimize.minimize(loss, start, bounds=bounds).x, atol=1e-4)
+    low, high = np.transpose(bounds)
+    assert ((result.x >= low) & (result.x <= high)).all()
+
+
+def test_without_arguments_and_with_a_single_one() -> None:
+    single = minimize(bowl, START, args=TARGETS, method="lbfgs")
+    np.testing.assert_allclose(single.x, TARGETS, atol=1e-7)
+    alone = minimize(lambda x: tf.reduce_sum(x**4, axis=1), START, method=LBFGS(), scale=[1.0, 0.5])
+    np.testing.assert_allclose(alone.x, 0, atol=1e-3)
+
+
+def test_failure_is_told_per_instance() -> None:
+    result = minimize(lambda x, a: a * tf.reduce_sum(x**2, axis=1), START, (np.array([1, 0, 1, 1, 2]),), "lbfgs")
+    assert result.success.tolist() == [True, False, True, True, True]
+    assert "no direction to go" in result.message[1]
+    np.testing.assert_array_equal(result.x[1], START[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x0": START[0]}, r"x0: expected shape \(n, d\)"),
+        ({"x0": np.zeros((0, 2))}, r"x0: expected shape"),
+        ({"x0": np.full((5, 2), np.nan)}, "x0: expected finite numbers, got NaN or infinity in instances 0, 1"),
+        ({"x0": [["a", "b"]]}, "x0: expected real numbers"),
+        ({"x0": START + 9, "bounds": [(-1, 1)] * 2}, "x0: expected values strictly inside .* instances 0, 1"),
+        ({"fun": "bowl"}, "fun: expected a function"),
+        ({"fun": lambda x, a: tf.reduce_sum(x)}, "fun: expected a function that returns one loss per instance"),
+        ({"fun": lambda x, a: x}, "fun: expected a function that returns one loss per instance"),
+        ({"fun": lambda x, a: None}, "fun: .* got NoneType"),
+        ({"fun": lambda x, a: tf.reduce_sum(a, axis=1)}, "depends on xi through TensorFlow"),
+        ({"args": (TARGETS[:4],)}, r"args\[0\]: expected an array of 5 instances as in x0"),
+        ({"args": (TARGETS, 3.0)}, r"args\[1\]: expected an array of 5 instances"),
+        ({"args": (TARGETS * np.inf,)}, r"args\[0\]: expected finite numbers"),
+        ({"method": "BFGS"}, "method: expected one of lbfgs"),
+        ({"method": 3}, "method: expected a method"),
+        ({"bounds": [(-1, 1)]}, r"bounds: expected 2 pairs .*shape \(1, 2\)"),
+        ({"bounds": [(-1, 1), (2, 1)]}, "lower below upper"),
+        ({"bounds": [(-1, 1), (None, 1)]}, "bounds: expected real numbers"),
+        ({"bounds": [(-1, 1), (-np.inf, 1)]}, "finite numbers"),
+        ({"scale": 0.0}, "scale: expected a positive"),
+        ({"scale": [1.0, 2.0, 3.0]}, "scale: expected a number or an array"),
+    ],
+)
+def test_bad_input_is_refused_by_name(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        minimize(**{"fun": bowl, "x0": START, "args": (TARGETS,), "method": "lbfgs"} | arguments)

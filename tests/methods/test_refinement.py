@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import Decay, decay_set
+
+from kerasjoint import ArgumentError, ProblemSet, Solution, refine, solve
+from kerasjoint.methods import LBFGS, Reparameterized, ScipyLBFGS, Supervised
+from kerasjoint.solution import best_of
+
+
+@pytest.fixture(scope="module")
+def rough(decay: ProblemSet) -> Solution:
+    return LBFGS(max_iterations=2).solve(decay)
+
+
+@pytest.mark.parametrize("method", [None, LBFGS(), ScipyLBFGS()], ids=["default", "lbfgs", "scipy"])
+def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, method: object) -> None:
+    refined = refine(decay, rough, method)
+    alone = (method or LBFGS()).solve(decay, start=rough.z, first_step=0.01)
+    assert (refined.loss <= rough.loss).all()
+    np.testing.assert_allclose(refined.xi, decay.truth, rtol=1e-9)
+    np.testing.assert_array_equal(refined.xi, alone.xi)
+    for name in ("evaluations", "iterations", "non_finite"):
+        np.testing.assert_array_equal(getattr(refined, name), getattr(rough, name) + getattr(alone, name))
+    assert refined.seconds > rough.seconds
+    assert refined.method == "lbfgs + refine"
+    assert refined.engine == f"LBFGS, {type(method or LBFGS()).__name__}"
+    assert refined.history["evaluations"].iloc[-1] == refined.evaluations.mean()
+    assert refined.history["mean"].iloc[0] == pytest.approx(rough.loss.mean(), rel=1e-12)
+
+
+def test_it_is_never_worse_whatever_the_step(problem_sets: dict[str, ProblemSet]) -> None:
+    for problem_set in problem_sets.values():
+        solution = LBFGS(max_iterations=1).solve(problem_set)
+        for first_step in (1e-6, 30.0):
+            refined = refine(problem_set, solution, ScipyLBFGS(max_iterations=2), first_step=first_step)
+            assert (refined.loss <= solution.loss).all()
+        again = refine(problem_set, refine(problem_set, solution))
+        assert (again.loss <= solution.loss).all()
+        assert again.method == "lbfgs + refine + refine"
+
+
+def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
+    other_guess = ProblemSet(decay.problem, decay.x, decay.y, guess=decay.guess + 1)
+    cases = [
+        ((decay, rough.xi), "solution: expected a Solution, got ndarray"),
+        ((decay[:3], rough), "solution: expected 3 instances"),
+        ((decay_set(Decay(), n=4, seed=1), rough), "solution: expected a solution of this problem set"),
+        ((other_guess, rough), "solution: expected a solution of this problem set, with its guess"),
+        ((decay.y, rough), "problem_set: expected a ProblemSet"),
+        ((decay, rough, Reparameterized()), "method: expected a local method"),
+        ((decay, rough, LBFGS), "method: expected a local method"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(ArgumentError, match=message):
+            refine(*arguments)
+    with pytest.raises(ArgumentError, match="first_step: expected a positive number, got 0"):
+        refine(decay, rough, first_step=0)
+    twin = decay_set(Decay(), n=4)
+    assert refine(twin, rough).problem_set is twin
+
+
+def test_solve_gives_the_better_of_the_two_for_each_instance(billiards: ProblemSet) -> None:
+    method, local = Reparameterized(epochs=20), ScipyLBFGS()
+    solution = solve(billiards, method, seed=3, local_method=local)
+    refined, plain = refine(billiards, method.solve(billiards, seed=3), local), local.solve(billiards)
+    expected = best_of([refined, plain])
+    np.testing.assert_array_equal(solution.loss, expected.loss)
+    np.testing.assert_array_equal(solution.evaluations, refined.evaluations + plain.evaluations)
+    assert solution.method == "reparameterized + refine"
+
+
+def test_solve_takes_names_and_leaves_local_methods_alone(decay: ProblemSet) -> None:
+    np.testing.assert_array_equal(solve(decay, "lbfgs").xi, LBFGS().solve(decay).xi)
+    assert solve(decay, ScipyLBFGS()).method == "scipy-lbfgs"
+
+
+def test_the_users_problem_of_the_design_end_to_end() -> None:
+    time = np.tile(np.linspace(0, 2, 50), (6, 1))
+    rates = np.linspace(0.2, 4.5, 6)
+    problem_set = ProblemSet(Decay(), x={"time": time}, y=np.exp(-rates[:, None] * time))
+    frame = solve(problem_set).to_frame()
+    np.testing.assert_allclose(frame["rate"], rates, rtol=1e-8)
+    assert (frame["evaluations"] > 1000).all()
+
+
+@pytest.mark.parametrize("method", ["supervised", Supervised(epochs=2), "neural-adjoint"], ids=str)
+def test_a_problem_that_cannot_be_sampled_is_no_use_to_methods_that_learn(decay: ProblemSet, method: object) -> None:
+    with pytest.raises(ArgumentError, match=r"Decay\.sample_training: expected sample_training\(n, seed\)"):
+        solve(decay, method)
+
+
+def test_solve_refuses_nonsense(decay: ProblemSet) -> None:
+    cases = [
+        ({"problem_set": decay.y}, "problem_set: expected a ProblemSet"),
+        ({"method": "lbfg"}, "did you mean 'lbfgs'"),
+        ({"method": LBFGS}, "method: expected a method"),
+        ({"method": None}, "method: expected a method"),
+        ({"local_method": Reparameterized()}, "local_method: expected a local method"),
+        ({"method": "lbfgs", "local_method": "lbfgs"}, "local_method: expected a local method"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(ArgumentError, match=message):
+            solve(**{"problem_set": decay} | arguments)
