@@ -5,7 +5,12 @@ from setuptools import setup
 ROOMS = ("models", "problems", "experiments")
 
 setup(
-    packages=["kerasjoint", "kerasjoint.methods", *(f"kerasjoint.{room}" for room in ROOMS)],
+    packages=[
+        "kerasjoint",
+        "kerasjoint.methods",
+        *(f"kerasjoint.{room}" for room in ROOMS),
+        "kerasjoint.problems.navier_stokes",
+    ],
     package_dir={"kerasjoint": "kerasjoint"} | {f"kerasjoint.{room}": room for room in ROOMS},
     package_data={"kerasjoint": ["py.typed"], "kerasjoint.experiments": ["presets/*.yaml"]},
 )

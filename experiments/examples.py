@@ -64,8 +64,30 @@ def _trajectory(axes: Any, picture: Picture) -> None:
     axes.set_title("an observed trajectory")
 
 
+def _fluid(axes: Any, picture: Picture) -> None:
+    solid, last = picture["solid"], picture["y"]
+    cells = len(solid)
+    spacing = 100 / cells
+    speed = np.ma.masked_where(solid[cells // 2 :], np.linalg.norm(last, axis=-1))
+    image = axes.imshow(speed, origin="lower", extent=(0, 100, 50, 100), cmap="viridis")
+    axes.figure.colorbar(image, ax=axes, label="speed at the end")
+    axes.imshow(np.ma.masked_where(~solid, solid), origin="lower", extent=(0, 100, 0, 100), cmap="gray", vmin=0, vmax=2)
+    places = (np.arange(cells) + 0.5) * spacing
+    every = max(cells // 16, 1)
+    rows, columns = np.arange(cells // 2)[::every], np.arange(cells)[::every]
+    arrows = last[np.ix_(rows, columns)]
+    axes.quiver(places[columns], places[rows + cells // 2], arrows[..., 0], arrows[..., 1], color="white", width=0.004)
+    x0, right, up = picture["truth"]
+    axes.annotate("", (x0 + 6 * right, 20 + 6 * up), (x0, 20), arrowprops={"arrowstyle": "->", "color": "#d55e00"})
+    axes.add_patch(_circle(np.array((x0, 20.0)), 10.0, "#d55e00", fill=False))
+    axes.text(2, 46, "not observed", fontsize="small", va="top")
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="x", ylabel="y")
+    axes.set_title("force, and observed velocity")
+
+
 DRAWERS: dict[str, Callable[[Any, Picture], None]] = {
     "wave-packet": _wave_packet,
     "billiards": _billiards,
     "kuramoto-sivashinsky": _trajectory,
+    "navier-stokes": _fluid,
 }

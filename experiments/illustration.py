@@ -45,4 +45,4 @@ def illustrate(name: str, problem: InverseProblem) -> dict[str, NDArray[Any]]:
         "truth": truth[0],
         "prediction": problem.simulate(truth, instance.x)[0],
     }
-    return arrays | {f"x_{key}": array[0] for key, array in instance.x.items()}
+    return arrays | problem.picture() | {f"x_{key}": array[0] for key, array in instance.x.items()}

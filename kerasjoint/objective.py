@@ -120,9 +120,7 @@ class _PerShape:
         flat = tf.nest.flatten(arguments)
         key = (tuple(arguments[1]), *((tuple(tensor.shape), tensor.dtype) for tensor in flat))
         if key not in self._compiled:
-            self._compiled[key] = tf.function(
-                partial(self._function), jit_compile=self._jit_compile, autograph=False
-            )
+            self._compiled[key] = tf.function(partial(self._function), jit_compile=self._jit_compile, autograph=False)
         return self._compiled[key](*arguments)
 
 

@@ -90,6 +90,10 @@ class InverseProblem:
             return None
         return loss <= problem_set.objective(problem_set.truth) + self.solved_tolerance
 
+    def picture(self) -> dict[str, NDArray[Any]]:
+        """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
+        return {}
+
     @cached_property
     def space(self) -> UnknownSpace:
         """The unknowns as one flat vector."""

@@ -32,6 +32,11 @@ def values_only() -> Iterator[None]:
         _values_only.reset(token)
 
 
+def differentiating() -> bool:
+    """Tell a simulator that carries its own tangents whether anybody wants them."""
+    return not _values_only.get()
+
+
 def integrate(
     initial: Callable[[Parameters], State],
     step: Callable[[State, Parameters], State],
@@ -79,7 +84,7 @@ def integrate(
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
     forward_mode = sum(sizes) <= FORWARD_MODE_UP_TO if mode == "auto" else mode == "forward"
-    if not forward_mode or _values_only.get():
+    if not forward_mode or not differentiating():
         return _loop(initial(parameters), lambda state: step(state, parameters), steps, store_every)
 
     @tf.custom_gradient

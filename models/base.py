@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models import NETWORKS
 from kerasjoint.models.compiled_network import CompiledNetwork
@@ -115,7 +117,11 @@ class ProblemSetModel(keras.Model):
         ...     return keras.Model(inputs, keras.layers.Dense(output_size)(inputs["y"]))
         """
         name = suitable_network(input_shapes) if self.network_name == "auto" else self.network_name
-        return NETWORKS.load(name)(input_shapes, output_size, seed=self.seed, **self.network_options)
+        network = NETWORKS.load(name)
+        known = list(signature(network).parameters)[2:]
+        if not self.network_options.keys() <= set(known):
+            raise ArgumentError("network_options", f"options of {name!r}: {known}", list(self.network_options))
+        return network(input_shapes, output_size, seed=self.seed, **self.network_options)
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing: the network is built with the model."""
@@ -147,11 +153,10 @@ class ProblemSetModel(keras.Model):
         refused = [name for name in ("loss", "metrics", "weighted_metrics", "loss_weights") if kwargs.get(name)]
         if refused:
             raise ArgumentError(refused[0], "nothing, since the objective comes from the problem", kwargs[refused[0]])
-        if steps_per_execution < 1:
-            raise ArgumentError("steps_per_execution", "a positive integer", steps_per_execution)
+        steps_per_execution = check_count("steps_per_execution", steps_per_execution)
         jit_compile = kwargs.pop("jit_compile", True) is not False
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        self._epochs_per_run = int(steps_per_execution)
+        self._epochs_per_run = steps_per_execution
         self._runs = {}
         self._rehearsed = set()
 
@@ -203,8 +208,9 @@ class ProblemSetModel(keras.Model):
             raise ArgumentError(name, "nothing: an epoch is one step on all instances", repr(refused[name]))
         if not getattr(self, "compiled", False):
             raise ArgumentError("fit", "a compiled model: call model.compile(optimizer=...) first", "none")
-        if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 1:
-            raise ArgumentError("epochs", "a positive integer", repr(epochs))
+        epochs = check_count("epochs", epochs)
+        if initial_epoch not in range(epochs + 1):
+            raise ArgumentError("initial_epoch", f"a whole number from 0 to epochs = {epochs}", repr(initial_epoch))
         data = self._training_data(problem_set)
         if not self._adapted.numpy():
             self._adapt(data)
@@ -212,7 +218,7 @@ class ProblemSetModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
         if self.progress is None or self.progress.problem_set is not problem_set:
             self.progress = Progress(problem_set, self.output_size)
-        return self._fit_in_runs(self.progress, data, int(epochs), initial_epoch, verbose, callbacks)
+        return self._fit_in_runs(self.progress, data, epochs, initial_epoch, verbose, callbacks)
 
     def _fit_in_runs(
         self,
@@ -332,8 +338,6 @@ class ProblemSetModel(keras.Model):
 
     def _named_inputs(self, problem_set: ProblemSet) -> dict[str, tf.Tensor]:
         """The condition and the observation by the names of the network's inputs, float32."""
-        if not isinstance(problem_set, ProblemSet):
-            raise ArgumentError("problem_set", "a ProblemSet", type(problem_set).__name__)
         arrays = {name: array for name, array in named_arrays(problem_set).items() if name in self.input_shapes}
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
         expected = {name: shape for name, shape in self.input_shapes.items() if name != "xi"}
@@ -344,4 +348,6 @@ class ProblemSetModel(keras.Model):
 
 def named_arrays(problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:
     """Name what is known of each instance as the networks do: ``y``, and ``x_<name>`` for each condition."""
+    if not isinstance(problem_set, ProblemSet):
+        raise ArgumentError("problem_set", "a ProblemSet", type(problem_set).__name__)
     return {"y": problem_set.y} | {f"x_{name}": array for name, array in problem_set.x.items()}

@@ -11,6 +11,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, Progress, TrainingData, named_arrays
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.problem_set import ProblemSet
@@ -48,15 +49,18 @@ class EstimatingModel(ProblemSetModel):
 
     def predict(self, problem_set: ProblemSet, **refused: Any) -> NDArray[np.float64]:
         """Return the unknowns that the network currently puts out, (n, d) float64."""
-        return problem_set.problem.space.to_xi(self.estimate(problem_set), problem_set.guess)
+        if refused:
+            raise ArgumentError(next(iter(refused)), "nothing: all instances are estimated at once", refused)
+        z = self.estimate(problem_set)
+        return problem_set.problem.space.to_xi(z, problem_set.guess)
 
     def solution(self, problem_set: ProblemSet) -> Solution:
         """Return the best point of each instance seen in training, with its true objective in float64.
 
         For a problem set that the model was not trained on, that is the network's current estimate.
         """
-        space = problem_set.problem.space
         last_z = self.estimate(problem_set)
+        space = problem_set.problem.space
         last_loss = problem_set.objective(space.to_xi(last_z, problem_set.guess))
         progress = self.progress or Progress(problem_set, space.size)
         trained = progress.problem_set is problem_set

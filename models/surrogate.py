@@ -42,8 +42,8 @@ class SurrogateModel(ProblemSetModel):
         **kwargs: Any,
     ) -> SurrogateModel:
         """Build a model for the shapes of a problem set."""
-        shapes = {"xi": (problem_set.problem.space.size,)}
-        shapes |= {name: array.shape[1:] for name, array in named_arrays(problem_set).items() if name != "y"}
+        known = {name: array.shape[1:] for name, array in named_arrays(problem_set).items() if name != "y"}
+        shapes = {"xi": (problem_set.problem.space.size,)} | known
         output_size = int(np.prod(problem_set.y.shape[1:]))
         return cls(shapes, output_size, network, network_options, seed, **kwargs)
 

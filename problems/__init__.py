@@ -9,6 +9,7 @@ from kerasjoint.registry import Registry
 if TYPE_CHECKING:
     from kerasjoint.problems.billiards import Billiards
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
+    from kerasjoint.problems.navier_stokes import NavierStokes
     from kerasjoint.problems.wave_packet import WavePacket
 
 PROBLEMS = Registry(
@@ -24,10 +25,18 @@ PROBLEMS = Registry(
             "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinsky.light",
             "the same on a coarser grid with longer steps",
         ),
+        "navier-stokes": (
+            "kerasjoint.problems.navier_stokes:NavierStokes",
+            "find the force that stirred a fluid of which half is seen",
+        ),
+        "navier-stokes-light": (
+            "kerasjoint.problems.navier_stokes:NavierStokes.light",
+            "the same on a coarser grid with longer steps",
+        ),
     },
 )
 
-__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "WavePacket"]
+__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "NavierStokes", "WavePacket"]
 
 _CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS if "." not in PROBLEMS.class_name(name)}
 

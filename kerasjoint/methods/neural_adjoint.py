@@ -74,6 +74,7 @@ class NeuralAdjoint(NetworkMethod):
         adjoint = LBFGS(tolerance=1e-5).solve(surrogate_set, callback=curve.record)
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
+        last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
         return replace(
             adjoint,
             method=self.name,
@@ -85,7 +86,7 @@ class NeuralAdjoint(NetworkMethod):
             evaluations=np.ones(n, dtype=np.int64),
             seconds=model.progress.seconds + adjoint.seconds - curve.seconds,
             compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
-            last=Point(xi, z, loss),
+            last=Point(last_xi, last_z, problem_set.objective(last_xi)),
             history=curve.frame,
             engine=type(self).__name__,
         )

@@ -15,6 +15,7 @@ from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes.flow import Flow
 from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
+from kerasjoint.time_loop import differentiating
 from kerasjoint.unknown import Unknown
 
 OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(43.75, 56.25, 68.75, 75.0))
@@ -77,8 +78,7 @@ class NavierStokes(InverseProblem):
 
     With three unknowns derivatives travel forward with the flow: nothing is stored from step to step. A
     ``value_and_gradient`` of n = 128 holds 8 MB of data and, per chunk of 8 instances at work, 2 MB of state and about
-    ten times that in temporaries. A value alone costs the same, since XLA does not drop the unused derivatives.
-    Gradients flow to the unknowns alone.
+    ten times that in temporaries. Gradients flow to the unknowns alone.
 
     Example
     -------
@@ -138,6 +138,11 @@ class NavierStokes(InverseProblem):
             raise ArgumentError("x['initial']", f"shape {expected} per instance, one value per face", got)
         known = tf.pad(x["initial"], ((0, 0), (half, 0), (0, 0), (0, 0)))
 
+        if not differentiating():
+            u, v = self._force(xi["x0"], xi["v0"])[0]
+            field, _ = self.flow.run((known[..., 0] + u, known[..., 1] + v))
+            return tf.stack(field, axis=-1)[:, half:]
+
         @tf.custom_gradient
         def run(x0: tf.Tensor, v0: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
             (u, v), slopes = self._force(x0, v0)
@@ -167,6 +172,10 @@ class NavierStokes(InverseProblem):
         half = self.cells // 2
         y = np.concatenate([self._observe(noise[i : i + 1], x0[i : i + 1], v0[i : i + 1])[:, half:] for i in range(n)])
         return ProblemSet(self, {"initial": noise[:, half:]}, y, {"x0": x0, "v0": v0})
+
+    def picture(self) -> dict[str, NDArray[Any]]:
+        """Return which cells are solid, (cells, cells), for figures."""
+        return {"solid": self.grid.solid}
 
     def _observe(self, noise: NDArray[Any], x0: NDArray[Any], v0: NDArray[Any]) -> NDArray[Any]:
         """Run whole fields (n, cells, cells, 2) to the end."""

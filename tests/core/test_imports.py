@@ -67,7 +67,7 @@ def test_registries(registry: object) -> None:
     for name in registry:
         assert name in registry
         assert registry.summary(name)
-        assert registry.load(name).__name__ == registry.class_name(name)
+        assert registry.load(name).__qualname__ == registry.class_name(name)
     first = next(iter(registry))
     for ask in (registry.load, registry.check, registry.summary):
         with pytest.raises(ArgumentError, match=rf"{registry.kind}: expected one of .*did you mean '{first}'\?"):

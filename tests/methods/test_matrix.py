@@ -44,7 +44,8 @@ def test_the_solution_is_complete_and_true(solved, problem_sets, method: str, pr
         problem_set.problem.space.check_inside(point.xi, "xi")
     for name in ("status", "evaluations", "iterations", "non_finite"):
         assert getattr(solution, name).shape == (n,)
-    assert (solution.loss <= solution.last.loss).all()
+    if method != "neural-adjoint":  # which sees the surrogate's loss alone
+        assert (solution.loss <= solution.last.loss).all()
     assert (solution.evaluations > 0).all()
     assert not solution.non_finite.any()
     assert solution.seconds > 0

@@ -34,7 +34,7 @@ def test_bounds_hold_like_scipys() -> None:
     bounds = [(-0.5, 0.4), (-0.6, 0.5)]
     outside = np.array([[2.0, 0.1], [0.0, -3.0]])
     result = minimize(bowl, START[:2], args=(outside,), method="lbfgs", bounds=bounds)
-    for x, start, target in zip(result.x, START, outside, strict=True):
+    for x, start, target in zip(result.x, START[:2], outside, strict=True):
         loss = lambda p, target=target: np.sum((p - target) ** 2 * [1, 4])  # noqa: E731
         np.testing.assert_allclose(x, scipy.optimize.minimize(loss, start, bounds=bounds).x, atol=1e-4)
     low, high = np.transpose(bounds)

@@ -1,0 +1,270 @@
+"""Fitting the zoo's models: gradients, determinism, best points and callbacks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import Decay, Fragile, Traced, decay_set, fragile_set
+
+from kerasjoint import ArgumentError, ProblemSet, Status
+from kerasjoint.models import ReparameterizedModel, SupervisedModel, SurrogateModel
+from kerasjoint.models.base import ProblemSetModel
+
+MODELS = [ReparameterizedModel, SupervisedModel, SurrogateModel]
+SMALL = {"network": "dense", "network_options": {"widths": (16, 16), "frequencies": 1}}
+EVERY_MODEL = pytest.mark.parametrize("model_class", MODELS, ids=lambda model: model.__name__)
+
+
+def small(
+    model_class: type[ProblemSetModel], problem_set: ProblemSet, rate: float = 1e-2, steps: int = 5, **arguments: object
+) -> ProblemSetModel:
+    model = model_class.for_problem_set(problem_set, **SMALL | arguments)
+    model.compile(optimizer=keras.optimizers.Adam(rate), steps_per_execution=steps)
+    return model
+
+
+class Watch(keras.callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, object]] = []
+
+    def on_train_begin(self, logs=None):
+        self.seen.append(("begin", self.params["epochs"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append((epoch, logs["loss"]))
+
+    def on_train_end(self, logs=None):
+        self.seen.append(("end", logs["loss"]))
+
+
+@pytest.mark.parametrize("problem", ["decay", "wave-packet", "billiards"])
+@EVERY_MODEL
+def test_fitting_reduces_the_loss(problem_sets, model_class, problem: str) -> None:
+    problem_set = problem_sets[problem]
+    model = small(model_class, problem_set, rate=3e-3)
+    losses = model.fit(problem_set, epochs=60, verbose=0).history["loss"]
+    assert len(losses) == 60
+    assert np.mean(losses[-5:]) < 0.95 * losses[0]
+
+
+def test_the_joint_loss_is_the_sum_over_the_instances(decay: ProblemSet) -> None:
+    model = small(ReparameterizedModel, decay)
+    losses = model.fit(decay, epochs=1, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(decay.objective(decay.guess).sum(), rel=1e-5)
+
+
+def test_the_supervised_loss_is_the_distance_in_normalised_coordinates(decay: ProblemSet) -> None:
+    losses = small(SupervisedModel, decay).fit(decay, epochs=1, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(np.sum(decay.problem.space.to_z(decay.truth, decay.guess) ** 2), rel=1e-5)
+
+
+def plain_descent(problem_set: ProblemSet) -> ReparameterizedModel:
+    """A model whose first epoch moves each weight by its slope of the loss, since the rate is 1."""
+    options = SMALL["network_options"] | {"start_at_zero": False}
+    model = ReparameterizedModel.for_problem_set(problem_set, "dense", options)
+    model.compile(optimizer=keras.optimizers.SGD(1.0), steps_per_execution=1)
+    model._adapt(model._training_data(problem_set))
+    return model
+
+
+def assert_descends(model: ReparameterizedModel, problem_set: ProblemSet, losses_of_z) -> None:
+    """The first epoch follows the gradient of the summed losses, taken here by a tape around ``losses_of_z``."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(losses_of_z(model(model._named_inputs(problem_set))))
+    expected = tape.gradient(loss, model.trainable_variables)
+    before = [weight.numpy() for weight in model.trainable_variables]
+    history = model.fit(problem_set, epochs=1, verbose=0).history["loss"]
+    assert history[0] == pytest.approx(float(loss), rel=1e-5)
+    for weight, start, gradient in zip(model.trainable_variables, before, expected, strict=True):
+        np.testing.assert_allclose(start - weight, gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+
+
+def test_the_step_follows_the_gradient_through_the_simulator(decay: ProblemSet) -> None:
+    y, time = (tf.constant(array, tf.float32) for array in (decay.y, decay.x["time"]))
+
+    def losses(z: tf.Tensor) -> tf.Tensor:
+        xi = 2.5 + 2.5 * tf.tanh(tf.atanh(-0.6) + z / (1 - 0.36))
+        return tf.reduce_sum((tf.exp(-xi * time) - y) ** 2, axis=1)
+
+    assert_descends(plain_descent(decay), decay, losses)
+
+
+def test_the_step_agrees_with_finite_differences(decay: ProblemSet) -> None:
+    model = plain_descent(decay)
+    bias = model.network.layers[-1].bias
+    start, step = bias.numpy(), 1e-2
+
+    def total(shift: float) -> float:
+        bias.assign(start + shift)
+        return decay.objective(model.predict(decay)).sum()
+
+    slope = (total(step) - total(-step)) / (2 * step)
+    bias.assign(start)
+    model.fit(decay, epochs=1, verbose=0)
+    assert start[0] - bias.numpy()[0] == pytest.approx(slope, rel=1e-3)
+
+
+def test_a_bad_instance_contributes_no_gradient() -> None:
+    problem_set = fragile_set(Fragile(), [0, 0, 1, 0])
+    stretch = tf.constant(problem_set.x["stretch"], tf.float32)
+    good = [0, 1, 3]
+
+    def losses(z: tf.Tensor) -> tf.Tensor:
+        xi = 2.5 + 2.5 * tf.tanh(tf.atanh(-0.6) + z[:, 0] / (1 - 0.36))
+        return tf.gather(tf.exp(2 * stretch) * (xi - 2) ** 2, good)
+
+    model = plain_descent(problem_set)
+    assert_descends(model, problem_set, losses)
+    assert np.isfinite(model.fit(problem_set, epochs=4, verbose=0).history["loss"]).all()
+    solution = model.solution(problem_set)
+    assert solution.non_finite.tolist() == [0, 0, 5, 0]
+    assert np.isposinf(solution.loss).tolist() == [False, False, True, False]
+    assert np.isfinite(solution.xi).all()
+
+
+@EVERY_MODEL
+def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet, model_class) -> None:
+    results = []
+    for seed, steps in ((0, 5), (0, 4), (1, 5)):
+        model = small(model_class, decay, steps=steps, seed=seed)
+        history = model.fit(decay, epochs=11, verbose=0)
+        assert history.epoch == list(range(11))
+        results.append((history.history["loss"], model.get_weights()))
+    assert results[0][0] == results[1][0] != results[2][0]
+    for first, again in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_array_equal(first, again)
+
+
+def test_fitting_again_goes_on(decay: ProblemSet) -> None:
+    whole, parts = (small(ReparameterizedModel, decay) for _ in range(2))
+    expected = whole.fit(decay, epochs=10, verbose=0).history["loss"]
+    first = parts.fit(decay, epochs=5, verbose=0)
+    second = parts.fit(decay, epochs=10, initial_epoch=5, verbose=0)
+    assert first.history["loss"] + second.history["loss"] == expected or second.history["loss"] == expected[5:]
+    assert second.epoch == [5, 6, 7, 8, 9]
+    assert parts.solution(decay).iterations.tolist() == [10] * 4
+    np.testing.assert_array_equal(parts.solution(decay).loss, whole.solution(decay).loss)
+
+
+def test_chunks_train_like_the_whole(decay: ProblemSet) -> None:
+    problem = Decay()
+    problem.chunk = 3
+    chunked = ProblemSet(problem, decay.x, decay.y)
+    losses = [
+        small(ReparameterizedModel, one).fit(one, epochs=8, verbose=0).history["loss"] for one in (decay, chunked)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_no_tracing_in_a_second_fit_of_equal_shapes() -> None:
+    problem = Traced()
+    model = small(ReparameterizedModel, decay_set(problem, n=4))
+    model.fit(decay_set(problem, n=4), epochs=7, verbose=0)
+    traces = problem.traces
+    model.fit(decay_set(problem, n=4, seed=1), epochs=13, verbose=0)
+    assert problem.traces == traces
+
+
+def test_the_best_point_of_each_instance_is_kept(wave_packet: ProblemSet) -> None:
+    """With a rate that overshoots, instances are best at different times; the model itself steps epoch by epoch."""
+    model, twin = (small(ReparameterizedModel, wave_packet, rate=0.1, steps=steps) for steps in (7, 1))
+    model.fit(wave_packet, epochs=20, verbose=0)
+    seen = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(wave_packet.objective(twin.predict(wave_packet)))
+    )
+    twin.fit(wave_packet, epochs=20, verbose=0, callbacks=[record])
+    seen.append(wave_packet.objective(twin.predict(wave_packet)))
+    solution = model.solution(wave_packet)
+    np.testing.assert_allclose(solution.loss, np.min(seen, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(solution.last.loss, seen[-1], rtol=1e-5)
+    assert len(set(np.argmin(seen, axis=0))) > 1
+    np.testing.assert_array_equal(solution.xi, wave_packet.problem.space.to_xi(solution.z, wave_packet.guess))
+    assert (solution.evaluations.tolist(), set(solution.status)) == ([20] * 4, {Status.TRAINED})
+    elsewhere = wave_packet.problem.sample(4, seed=1)
+    np.testing.assert_array_equal(model.solution(elsewhere).xi, model.predict(elsewhere))
+
+
+@EVERY_MODEL
+def test_callbacks_fire_once_a_run(decay: ProblemSet, model_class) -> None:
+    watch = Watch()
+    losses = small(model_class, decay).fit(decay, epochs=12, verbose=0, callbacks=[watch]).history["loss"]
+    assert watch.seen == [("begin", 12), (4, losses[4]), (9, losses[9]), (11, losses[11]), ("end", losses[11])]
+
+
+def test_early_stopping_and_schedules(decay: ProblemSet) -> None:
+    model = small(ReparameterizedModel, decay, rate=1e-9)
+    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1.0, patience=2)
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = model.fit(decay, epochs=500, verbose=0, callbacks=[stop, schedule])
+    assert len(history.history["loss"]) == 15
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-9 / 8)
+
+
+def test_progress_is_shown_only_if_wanted(decay: ProblemSet, capsys: pytest.CaptureFixture[str]) -> None:
+    model = small(ReparameterizedModel, decay)
+    model.fit(decay, epochs=5, verbose=0)
+    assert capsys.readouterr().out == ""
+    model.fit(decay, epochs=5, verbose=2)
+    assert "Epoch 5/5" in capsys.readouterr().out
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 2}, "batch_size: expected nothing"),
+        ({"validation_split": 0.1}, "validation_split: expected nothing"),
+        ({"epochs": 0}, "epochs: expected a positive integer"),
+        ({"epochs": 2.0}, "epochs: expected a positive integer"),
+        ({"initial_epoch": -1}, "initial_epoch: expected"),
+        ({"initial_epoch": 9, "epochs": 5}, "initial_epoch: expected"),
+        ({"problem_set": np.zeros((4, 20))}, "problem_set: expected a ProblemSet, got ndarray"),
+        ({"problem_set": "wave-packet"}, "problem_set: expected arrays of shapes"),
+    ],
+)
+def test_bad_arguments_of_fit_are_refused(
+    problem_sets, model_class, arguments: dict[str, object], message: str
+) -> None:
+    model = small(model_class, problem_sets["decay"])
+    given = {"problem_set": problem_sets["decay"]} | arguments
+    if isinstance(given["problem_set"], str):
+        given["problem_set"] = problem_sets[given["problem_set"]]
+    with pytest.raises(ArgumentError, match=message):
+        model.fit(**given)
+
+
+@EVERY_MODEL
+def test_bad_ways_to_compile_and_build_are_refused(decay: ProblemSet, model_class) -> None:
+    model = model_class.for_problem_set(decay, **SMALL)
+    with pytest.raises(ArgumentError, match="fit: expected a compiled model"):
+        model.fit(decay)
+    for arguments in ({"loss": "mse"}, {"metrics": ["mae"]}, {"steps_per_execution": 0}, {"steps_per_execution": 2.5}):
+        with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}: expected"):
+            model.compile(**arguments)
+    with pytest.raises(ArgumentError, match="network: expected one of"):
+        model_class.for_problem_set(decay, network="densee")
+    with pytest.raises(ArgumentError, match="problem_set: expected a ProblemSet"):
+        model_class.for_problem_set(decay.y)
+
+
+@pytest.mark.parametrize("model_class", [SupervisedModel, SurrogateModel])
+def test_learning_from_examples_needs_their_truth(decay: ProblemSet, model_class) -> None:
+    without = ProblemSet(decay.problem, decay.x, decay.y)
+    with pytest.raises(ArgumentError, match="problem_set: expected examples whose true unknowns are known"):
+        small(model_class, without).fit(without)
+
+
+def test_predicting_refuses_what_it_would_ignore(decay: ProblemSet, wave_packet: ProblemSet) -> None:
+    model = small(ReparameterizedModel, decay)
+    np.testing.assert_allclose(model.predict(decay), decay.guess, rtol=1e-12)
+    assert (model.solution(decay).evaluations == 0).all()
+    with pytest.raises(ArgumentError, match="batch_size"):
+        model.predict(decay, batch_size=2)
+    for ask in (model.predict, model.solution):
+        for wrong in (decay.y, wave_packet):
+            with pytest.raises(ArgumentError, match="problem_set"):
+                ask(wrong)
