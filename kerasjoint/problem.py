@@ -32,7 +32,7 @@ class InverseProblem:
         How many instances one compiled call evaluates. ``None``: all at once. Set it (8 to 32) where the simulator runs
         for more than a millisecond: the chunks then spread over the processor's cores.
     periodic
-        Axes of the observation, counted from 0 after the instances, that wrap around, as then do convolutional networks.
+        Axes of the observation, counted from 0 after the instances, that wrap around, as convolutions then do.
 
     Example
     -------

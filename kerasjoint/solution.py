@@ -41,7 +41,7 @@ _MESSAGES = {
     Status.PRECISION: "no further decrease is possible in this precision",
     Status.ITERATIONS: "the iterations were used up",
     Status.STATIONARY: "the gradient is exactly zero at the start, so there is no direction to go",
-    Status.FAILED: "the line search found no decrease although the gradient is not small",
+    Status.FAILED: "no further decrease was found although the gradient is not small",
     Status.NON_FINITE: "the loss is not finite at the start",
     Status.TRAINED: "the estimate of a network, not yet refined",
 }

@@ -182,16 +182,20 @@ class UnknownSpace:
         tanh: Any = np.tanh
         arctanh: Any = np.arctanh
         where: Any = np.where
+        clip: Any = np.clip
         scale, middle, bounded, zero = self.scale, self._middle, self.bounded, np.zeros(self.size)
+        lower, upper = self.lower, self.upper
         if not isinstance(z, np.ndarray):
             import tensorflow as tf
 
-            tanh, arctanh, where = tf.tanh, tf.atanh, tf.where
-            scale, middle, zero = (tf.constant(values, z.dtype) for values in (scale, middle, zero))
+            tanh, arctanh, where, clip = tf.tanh, tf.atanh, tf.where, tf.clip_by_value
+            arrays = (scale, middle, zero, lower, upper)
+            scale, middle, zero, lower, upper = (tf.constant(values, z.dtype) for values in arrays)
         offset = where(bounded, (guess - middle) / scale, zero)
         stretch = 1 - offset * offset
         position = tanh(arctanh(offset) + z / stretch)
-        xi = where(bounded, middle + scale * position, guess + scale * z)
+        # Rounding can carry a saturated tanh one bit over a bound.
+        xi = clip(where(bounded, middle + scale * position, guess + scale * z), lower, upper)
         slope = where(bounded, scale * (1 - position * position) / stretch, scale + 0 * z)
         return xi, slope
 

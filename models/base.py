@@ -160,8 +160,10 @@ class ProblemSetModel(keras.Model):
         self._runs = {}
         self._rehearsed = set()
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Return what ``compile`` was given, for saving."""
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return what ``compile`` was given, for saving; ``None`` before."""
+        if not getattr(self, "compiled", False):
+            return None
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "steps_per_execution": self._epochs_per_run,

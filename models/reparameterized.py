@@ -39,7 +39,7 @@ class EstimatingModel(ProblemSetModel):
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
         name = suitable_network(shapes) if network == "auto" else network
-        periodic = {"periodic": problem_set.problem.periodic} if name == "convolutional" else {}
+        periodic = {"periodic": list(problem_set.problem.periodic)} if name == "convolutional" else {}
         options = periodic | dict(network_options or {})
         return cls(shapes, problem_set.problem.space.size, network, options, seed, **kwargs)
 

@@ -21,13 +21,19 @@ from kerasjoint.tracking import History, TrackedObjective, stationary_status
 
 FloatArray = NDArray[np.float64]
 
+# Where the objective has kinks, a line search finds decreases in the last digits for hundreds of iterations.
+STAGNATION = 1e-9
+IDLE_ITERATIONS = 5
+LINE_SEARCH_EVALUATIONS = 30
+
 
 class LBFGS(LocalMethod):
     """``tfp.optimizer.lbfgs_minimize`` for many instances, in float64.
 
     Each instance's objective is scaled so that its first trial step has length ``first_step`` in normalised coordinates
     (tfp steps one whole gradient; scaling does not move a minimum). Finished instances leave the batch, and those whose
-    line search failed start again there with an empty history and a shorter first step.
+    line search failed start again there with an empty history and a shorter first step. An instance that gains less
+    than 1e-9 of its loss in five iterations ends: ``PRECISION`` if its gradient is small, else ``FAILED``.
 
     Parameters
     ----------
@@ -124,6 +130,7 @@ class LBFGS(LocalMethod):
         began_at = run.loss[rows].copy()
         run.status[rows] = Status.ITERATIONS
         failed_rows: list[NDArray[Any]] = []
+        reference, idle = began_at.copy(), np.zeros(len(rows), dtype=int)
         while rows.size:
             state = loop.advance(run.objective, state, rows, scale, self.tolerance)
             run.z[rows] = state.position
@@ -132,18 +139,22 @@ class LBFGS(LocalMethod):
             run.iterations[rows] += 1
             run.record()
             used_up = run.iterations[rows] >= self.max_iterations
-            run.status[rows[state.converged]] = Status.CONVERGED
+            gained = reference - run.loss[rows] > STAGNATION * np.abs(reference)
+            reference, idle = np.where(gained, run.loss[rows], reference), np.where(gained, 0, idle + 1)
+            stagnant = (idle >= IDLE_ITERATIONS) & ~state.failed
             failed = state.failed & ~state.converged
             moved = run.loss[rows] < began_at
             # A fresh history that gets nowhere twice has reached what the precision allows.
             stuck = failed & ~moved & (attempt > 0)
-            run.status[rows[failed]] = Status.FAILED
+            run.status[rows[failed | stagnant]] = Status.FAILED
             small = np.abs(state.objective_gradient).max(axis=1) <= 1e-4 * first_step
-            run.status[rows[stuck | (failed & small)]] = Status.PRECISION
+            run.status[rows[stuck | ((failed | stagnant) & small)]] = Status.PRECISION
+            run.status[rows[state.converged]] = Status.CONVERGED
             failed_rows.append(rows[failed & ~stuck & ~used_up])
-            keep = ~(state.converged | state.failed | used_up)
+            keep = ~(state.converged | state.failed | used_up | stagnant)
             if not keep.all():
                 rows, scale, began_at = rows[keep], scale[keep], began_at[keep]
+                reference, idle = reference[keep], idle[keep]
                 state = loop.keep(state, keep)
         return np.sort(np.concatenate(failed_rows)) if failed_rows else rows
 
@@ -259,6 +270,7 @@ class _TfpLoop:
             num_correction_pairs=self._history_size,
             tolerance=tolerance,
             max_iterations=state.num_iterations + 1,
+            max_line_search_iterations=LINE_SEARCH_EVALUATIONS,
             initial_position=None,
         )
 
