@@ -50,7 +50,7 @@ def refine(
         from kerasjoint.methods.lbfgs import LBFGS
 
         method = LBFGS()
-    check_method("method", method, LocalMethod)
+    check_method("method", method, local=True)
     refined = method.solve(problem_set, start=solution.z, first_step=first_step)
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())

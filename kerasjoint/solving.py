@@ -43,7 +43,7 @@ def solve(
     chosen = METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
     local_method = LBFGS() if local_method is None else local_method
-    check_method("local_method", local_method, LocalMethod)
+    check_method("local_method", local_method, local=True)
     solution = chosen.solve(problem_set, seed)
     if not chosen.learns:
         return solution

@@ -87,8 +87,8 @@ def check_positive(**values: float) -> None:
             raise ArgumentError(name, "a positive number", repr(value))
 
 
-def check_method(argument: str, method: object, kind: type[Method] = Method) -> None:
-    """Refuse what is not an instance of a method."""
-    if not isinstance(method, kind):
-        expected = "a method such as LBFGS()" if kind is Method else "a local method such as LBFGS() or ScipyLBFGS()"
+def check_method(argument: str, method: object, *, local: bool = False) -> None:
+    """Refuse what is not an instance of a method, or of a local one."""
+    if not isinstance(method, LocalMethod if local else Method):
+        expected = "a local method such as LBFGS() or ScipyLBFGS()" if local else "a method such as LBFGS()"
         raise ArgumentError(argument, expected, repr(method))

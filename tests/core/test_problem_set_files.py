@@ -120,7 +120,7 @@ def test_a_failed_save_leaves_the_old_file(
         monkeypatch.setattr(np, "savez_compressed", half_written)
     else:
         monkeypatch.setattr(os, "replace", denied)
-    with pytest.raises(OSError, match="no space|denied"):
+    with pytest.raises(OSError, match=r"no space|denied"):
         decay_set(Decay(), n=2).save(saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["set.npz"]

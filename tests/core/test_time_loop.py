@@ -28,24 +28,18 @@ def step(state, parameters):
     return position + DT * speed, speed
 
 
-def by_integrate(xi: tf.Tensor, store_every: int | None) -> tf.Tensor:
+def by_integrate(xi: tf.Tensor, store_every: int | None, mode: str = "auto") -> tf.Tensor:
     """The same with a tuple as state: the stored states, (n, stored, 2), or the last one, (n, 2)."""
     parameters = {"start": xi[:, 0], "push": xi[:, 1:]}
     states = integrate(
-        lambda p: (p["start"], tf.zeros_like(p["start"])), step, parameters, STEPS, store_every=store_every
+        lambda p: (p["start"], tf.zeros_like(p["start"])), step, parameters, STEPS, store_every=store_every, mode=mode
     )
     return tf.stack(states, axis=-1)
 
 
-@pytest.fixture(params=["forward", "reverse"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "reverse":
-        monkeypatch.setattr(time_loop, "FORWARD_MODE_UP_TO", 0)
-
-
-@pytest.mark.usefixtures("mode")
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
 @pytest.mark.parametrize("store_every", [None, 1, 4, STEPS])
-def test_states_and_gradients(store_every: int | None) -> None:
+def test_states_and_gradients(store_every: int | None, mode: str) -> None:
     stored = slice(STEPS - 1, None) if store_every is None else slice(store_every - 1, None, store_every)
     weights = WEIGHTS[:, stored]
 
@@ -56,7 +50,7 @@ def test_states_and_gradients(store_every: int | None) -> None:
     def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(xi)
-            states = tf.reshape(by_integrate(xi, store_every), weights.shape)
+            states = tf.reshape(by_integrate(xi, store_every, mode), weights.shape)
             loss = tf.reduce_sum(weights * states**2)
         return states, tape.gradient(loss, xi)
 
@@ -101,6 +95,7 @@ def test_single_precision_stays_single() -> None:
         ({"store_every": 0}, "store_every"),
         ({"store_every": 24}, "store_every"),
         ({"store_every": 2.0}, "store_every"),
+        ({"mode": "backward"}, "mode"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, object], name: str) -> None:

@@ -48,8 +48,18 @@ def test_round_trip_slope_and_bounds(space: UnknownSpace) -> None:
     np.testing.assert_allclose(space.to_z(xi, guess), z, rtol=1e-9, atol=1e-12)
     difference = (space.to_xi(z + 1e-6, guess) - space.to_xi(z - 1e-6, guess)) / 2e-6
     np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-8)
-    far = space.to_xi(np.full((1, space.size), 1e3), space.guess[None])
-    assert np.all((far <= space.upper) & (far >= space.lower))
+    for z in (1e3, -1e3):
+        far = space.to_xi(np.full((1, space.size), z), space.guess[None])
+        assert np.all((far <= space.upper) & (far >= space.lower))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_rounding_carries_a_saturated_tanh_over_a_bound(seed: int) -> None:
+    ends = np.random.default_rng(seed).uniform(-1, 1, (2, 100))
+    space = UnknownSpace([Unknown("a", shape=(100,), lower=ends.min(axis=0), upper=ends.max(axis=0))])
+    for z in (np.full((1, 100), 1e3), np.full((1, 100), -1e3)):
+        far = space.to_xi(z, space.guess[None])
+        assert np.all((far <= space.upper) & (far >= space.lower))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(tf.float64, 1e-14), (tf.float32, 1e-6)])

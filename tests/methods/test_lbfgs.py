@@ -75,7 +75,7 @@ def test_a_bad_instance_changes_no_bit_of_the_others(trapped: Trapped, method: t
     # The minimum of instance 3 lies behind its wall: it ends before, at the best point it saw, and says so.
     assert mixed.non_finite[3] > 0
     assert 0.2**2 < mixed.loss[3] <= 1.1**2
-    assert mixed.status[3] in (Status.ITERATIONS, Status.FAILED)
+    assert mixed.status[3] != Status.CONVERGED
     for name in ("xi", "loss", "status", "iterations", "non_finite"):
         good = [0, 2, 4]
         np.testing.assert_array_equal(getattr(mixed, name)[good], getattr(clean, name)[good], err_msg=name)
