@@ -80,7 +80,7 @@ def _fluid(axes: Any, picture: Picture) -> None:
     x0, right, up = picture["truth"]
     axes.annotate("", (x0 + 6 * right, 20 + 6 * up), (x0, 20), arrowprops={"arrowstyle": "->", "color": "#d55e00"})
     axes.add_patch(_circle(np.array((x0, 20.0)), 10.0, "#d55e00", fill=False))
-    axes.text(2, 46, "not observed", fontsize="small", va="top")
+    axes.text(2, 4, "not observed", fontsize="small")
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xlabel="x", ylabel="y")
     axes.set_title("force, and observed velocity")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kerasjoint.comparison import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction_of, summarise
+from kerasjoint.comparison import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 from kerasjoint.experiments.paper import paper_fractions
 from kerasjoint.methods import METHODS
 
@@ -51,6 +51,33 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     return _sorted(pd.DataFrame(table))
 
 
+def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Describe how the methods that need no refinement do: one row per problem, method and n.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``solved`` with its interval, ``stationary`` (the fraction that cannot move), quartiles and maximum of the
+        iterations of moving instances, and mean and maximum of the evaluations of all.
+    """
+    local = rows[~rows["method"].isin(rows["method"][rows["stage"] == "refined"])]
+    table = []
+    for (problem, method, n), group in local.groupby(["problem", "method", "n"], sort=False):
+        stationary = group["status"] == "STATIONARY"
+        iterations = group["iterations"][~stationary] if not stationary.all() else pd.Series([0])
+        low, median, high = np.quantile(iterations, (0.25, 0.5, 0.75))
+        known = group["solved"].notna().all()
+        solved = group["solved"].to_numpy(dtype=bool) if known else None
+        table.append(
+            {"problem": problem, "method": method, "n": n, "instances": len(group)}
+            | fraction("solved", solved)
+            | {"stationary": float(stationary.mean())}
+            | {"iterations_25": low, "iterations_50": median, "iterations_75": high, "iterations_max": iterations.max()}
+            | {"evaluations_mean": group["evaluations"].mean(), "evaluations_max": group["evaluations"].max()}
+        )
+    return pd.DataFrame(table)
+
+
 def best_of_both(rows: pd.DataFrame) -> pd.DataFrame:
     """Add the paper's own advice as a method: per instance the better of reparameterized, refined, and the baseline."""
     chosen = rows[(rows["method"] == "reparameterized") & (rows["stage"] == "refined") & (rows["selection"] == "best")]
@@ -69,10 +96,11 @@ def best_of_both(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_tables(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write ``<problem>.csv``, ``<problem>-by-n.csv`` and all in ``tables.md``; return the paths."""
+    """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``."""
     folder.mkdir(parents=True, exist_ok=True)
+    baseline_table(rows).to_csv(folder / "baseline.csv", index=False, float_format="%.4g")
     rows = best_of_both(rows)
-    written = []
+    written = [folder / "baseline.csv"]
     sections = [f"Equal, where marked `tol`: {TOLERANCE}. Brackets: 95 % Wilson intervals.\n"]
     for problem in dict.fromkeys(rows["problem"]):
         for per_n in (False, True):

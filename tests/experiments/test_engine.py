@@ -13,7 +13,7 @@ from kerasjoint.experiments import engine as engine_module
 from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.store import CellRows, Store
-from kerasjoint.experiments.tables import best_of_both, comparison_table
+from kerasjoint.experiments.tables import baseline_table, best_of_both, comparison_table
 from kerasjoint.methods import LBFGS, ScipyLBFGS
 from kerasjoint.problems import Billiards
 
@@ -141,3 +141,15 @@ def test_best_of_both_is_the_smaller_loss(store):
     refined = rows.query("method == 'reparameterized' and stage == 'refined' and selection == 'best'")
     expected = np.minimum(refined.set_index(keys)["loss"], rows.query("method == 'lbfgs'").set_index(keys)["loss"])
     pd.testing.assert_series_equal(both.sort_index(), expected.sort_index())
+
+
+def test_the_baseline_table_counts_by_hand(store):
+    rows = store.rows()
+    row = baseline_table(rows).query("method == 'lbfgs' and n == 4").iloc[0]
+    here = rows.query("method == 'lbfgs' and n == 4")
+    moving = here[here["status"] != "STATIONARY"]
+    assert row["instances"] == 8
+    assert row["solved"] == sum(here["solved"]) / 8
+    assert row["stationary"] == 1 - len(moving) / 8
+    assert row["iterations_50"] == moving["iterations"].median()
+    assert set(baseline_table(rows)["method"]) == {"lbfgs", "scipy-lbfgs"}
