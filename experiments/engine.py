@@ -85,7 +85,7 @@ class Engine:
         variants = {("unrefined", "best"): solution}
         if method.learns:
             variants["refined", "best"] = refine(problem_set, solution)
-            if not np.array_equal(solution.loss, solution.last.loss):
+            if method.selects_best:
                 variants["unrefined", "last"] = solution.at_last
                 variants["refined", "last"] = refine(problem_set, solution.at_last)
         rows = pd.concat([_rows(cell, *variant, one) for variant, one in variants.items()], ignore_index=True)

@@ -62,7 +62,7 @@ def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
     """
     local = rows[~rows["method"].isin(rows["method"][rows["stage"] == "refined"])]
     table = []
-    for (problem, method, n), group in local.groupby(["problem", "method", "n"], sort=False):
+    for (problem, method, n), group in local.groupby(["problem", "method", "n"]):
         stationary = group["status"] == "STATIONARY"
         iterations = group["iterations"][~stationary] if not stationary.all() else pd.Series([0])
         low, median, high = np.quantile(iterations, (0.25, 0.5, 0.75))

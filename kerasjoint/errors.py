@@ -6,9 +6,6 @@ from __future__ import annotations
 class KerasjointError(Exception):
     """Base of every error that kerasjoint raises on purpose."""
 
-    ag_pass_through = True
-    """Tells TensorFlow's autograph to let the error out of a traced simulator as it is."""
-
 
 class ArgumentError(KerasjointError, ValueError):
     """An argument, array or file that cannot be used.

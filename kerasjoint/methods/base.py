@@ -22,10 +22,13 @@ class Method(ABC):
         Its name in the registry, in rows and in tables.
     learns
         Whether it trains a network, so that its estimates are worth refining.
+    selects_best
+        Whether its solution is the best point of a training that sees the true objective, not the last iterate.
     """
 
     name: ClassVar[str]
     learns: ClassVar[bool] = False
+    selects_best: ClassVar[bool] = False
 
     @abstractmethod
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:

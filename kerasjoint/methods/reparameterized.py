@@ -20,6 +20,7 @@ class Reparameterized(NetworkMethod):
     """
 
     name = "reparameterized"
+    selects_best = True
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances together; ``seed`` draws the initial weights."""

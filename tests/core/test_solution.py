@@ -68,8 +68,8 @@ def test_at_last_reports_the_last_iterate(decay: ProblemSet) -> None:
 
 def test_best_of_chooses_per_instance_and_adds_the_cost(decay: ProblemSet) -> None:
     truth = decay.truth[:, 0]
-    first = made(decay, [*truth, 0.0, 0.5, 0.1, 0.3], "first", evaluations=3)
-    second = made(decay, [*truth, 0.2, 0.0, 0.4, 0.3], "second", evaluations=10)
+    first = made(decay, np.add(truth, [0.0, 0.5, 0.1, 0.3]), "first", evaluations=3)
+    second = made(decay, np.add(truth, [0.2, 0.0, 0.4, 0.3]), "second", evaluations=10)
     best = best_of([first, second])
     np.testing.assert_array_equal(best.loss, np.minimum(first.loss, second.loss))
     np.testing.assert_allclose(best.xi[:, 0] - truth, [0, 0, 0.1, 0.3], atol=1e-14)

@@ -11,7 +11,9 @@ from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import Method
+from kerasjoint.methods.neural_adjoint import _surrogate_set
 from kerasjoint.methods.supervised import training_seed
+from kerasjoint.models import SurrogateModel
 
 EPOCHS = 20
 LEARNERS = [name for name in METHODS if METHODS.load(name).learns]
@@ -109,6 +111,20 @@ def test_examples_are_other_instances_of_the_same_seed(problem_sets) -> None:
     assert training_seed(0) != training_seed(1)
     examples = problem_sets["billiards"].problem.sample_training(4, training_seed(0))
     assert not np.isin(examples.x["cue"], problem_sets["billiards"].x["cue"]).any()
+
+
+def test_the_boundary_loss_of_the_neural_adjoint(problem_sets) -> None:
+    """Outside the box of the examples' unknowns it rises linearly, per unknown in units of its scale; inside it is 0."""
+    problem_set = problem_sets["billiards"]
+    space = problem_set.problem.space
+    examples = problem_set.problem.sample_training(4, 0)
+    model = SurrogateModel.for_problem_set(problem_set)
+    heavy, none = (_surrogate_set(problem_set, examples, model, weight) for weight in (7.0, 0.0))
+    low, high = examples.truth.min(axis=0), examples.truth.max(axis=0)
+    xi = np.array([(low + high) / 2, low + 0.01, high + [0.3, 0.0], low - [0.1, 0.2]])
+    linear = (xi - problem_set.guess) / space.scale
+    expected = 7 * np.array([0, 0, 0.3 / space.scale[0], 0.1 / space.scale[0] + 0.2 / space.scale[1]])
+    np.testing.assert_allclose(heavy.objective(linear) - none.objective(linear), expected, atol=1e-12)
 
 
 class FragileSampled(Fragile):

@@ -63,6 +63,15 @@ def test_the_paper_s_layers() -> None:
     assert "PositionalEncoding" not in [type(layer).__name__ for layer in plain.layers]
 
 
+def test_inputs_of_the_images_space_join_it_as_channels() -> None:
+    """Two channels of y, the field x_start, and the profile x_wall along the last axis; the numbers come later."""
+    network = convolutional_network(IMAGE, 1, widths=(5,), hidden=7)
+    convolution = next(layer for layer in network.layers if type(layer).__name__ == "Convolution")
+    assert convolution.kernel.shape == (9 * (2 + 1 + 1), 5)
+    dense = next(layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
+    assert dense.kernel.shape == (8 * 8 * 5 + 3 + 1, 7)
+
+
 def test_periodic_axes_reach_the_convolutions() -> None:
     network = convolutional_network({"y": (16,)}, 1, widths=(8,), periodic=(0,), start_at_zero=False)
     convolution = keras.Model(network.inputs, network.layers[2].output)

@@ -105,6 +105,14 @@ def test_gradients_stay_finite_at_the_edge_of_a_hit() -> None:
         np.testing.assert_array_equal(np.any(gradient, axis=1), grazing)
 
 
+def test_an_exactly_grazing_shot_has_no_gradient() -> None:
+    problem = Billiards()
+    x = {"cue": np.zeros((1, 2)), "ball": np.array([[0.3, 2 * problem.radius]])}
+    value, gradient = ProblemSet(problem, x, np.zeros((1, 2))).value_and_gradient([[1.0, 0.0]])
+    assert value[0] == pytest.approx(0.09 + 4 * problem.radius**2)
+    assert not gradient.any()
+
+
 def test_the_truth_sinks_the_ball_on_the_target() -> None:
     problem_set = Billiards().sample(256, seed=0)
     loss = problem_set.objective(problem_set.truth)
