@@ -102,14 +102,13 @@ def test_tracking_counts_and_keeps_the_best_of_any_subset(decay: ProblemSet) -> 
     np.testing.assert_allclose(gradient[:, 0], difference, rtol=1e-6)
 
 
-def test_history_rows_are_statistics_of_the_instances(decay: ProblemSet) -> None:
-    history = History(decay)
-    loss = np.array([0.0, 5.0, np.inf, 1.0])
-    history.record(3, 7.0, 0.5, np.zeros((4, 1)), loss)
+def test_history_rows_are_statistics_of_the_instances() -> None:
+    history = History(decay_set(Decay(), n=5))
+    history.record(3, 7.0, 0.5, np.zeros((5, 1)), np.array([0.0, 5.0, np.inf, 1.0, 2.0]))
     row = history.frame.iloc[0]
     assert (row["iteration"], row["evaluations"], row["seconds"]) == (3, 7, 0.5)
-    assert (row["mean"], row["solved"]) == (np.inf, 0.25)
-    assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (0, 1, 5)
+    assert (row["mean"], row["solved"]) == (np.inf, 0.2)
+    assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (1, 2, 5)
 
 
 def test_status_at_the_start() -> None:

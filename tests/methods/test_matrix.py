@@ -114,14 +114,14 @@ def test_examples_are_other_instances_of_the_same_seed(problem_sets) -> None:
 
 
 def test_the_boundary_loss_of_the_neural_adjoint(problem_sets) -> None:
-    """Outside the box of the examples' unknowns it rises linearly, per unknown in units of its scale; inside it is 0."""
+    """It is 0 in the box of the examples, and rises linearly outside, for each unknown in units of its scale."""
     problem_set = problem_sets["billiards"]
     space = problem_set.problem.space
     examples = problem_set.problem.sample_training(4, 0)
     model = SurrogateModel.for_problem_set(problem_set)
     heavy, none = (_surrogate_set(problem_set, examples, model, weight) for weight in (7.0, 0.0))
     low, high = examples.truth.min(axis=0), examples.truth.max(axis=0)
-    xi = np.array([(low + high) / 2, low + 0.01, high + [0.3, 0.0], low - [0.1, 0.2]])
+    xi = np.array([(low + high) / 2, low + 0.01, np.add(high, [0.3, 0.0]), low - [0.1, 0.2]])
     linear = (xi - problem_set.guess) / space.scale
     expected = 7 * np.array([0, 0, 0.3 / space.scale[0], 0.1 / space.scale[0] + 0.2 / space.scale[1]])
     np.testing.assert_allclose(heavy.objective(linear) - none.objective(linear), expected, atol=1e-12)

@@ -125,6 +125,16 @@ def test_a_bad_instance_contributes_no_gradient() -> None:
     assert np.isfinite(solution.xi).all()
 
 
+def test_the_surrogate_puts_out_observations_in_their_own_units(billiards: ProblemSet) -> None:
+    model = small(SurrogateModel, billiards)
+    model.fit(billiards, epochs=20, verbose=0)
+    linear = (billiards.truth - billiards.guess) / [0.6, 1.0]
+    condition = {name: tf.constant(array, tf.float32) for name, array in billiards.x.items()}
+    got = model.observation(tf.constant(linear, tf.float32), condition, (2,))
+    loss = model.fit(billiards, epochs=1, verbose=0).history["loss"][0]
+    assert np.mean((got - billiards.y) ** 2) / np.var(billiards.y) == pytest.approx(loss, rel=1e-3)
+
+
 @EVERY_MODEL
 def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet, model_class) -> None:
     results = []
