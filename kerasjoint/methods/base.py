@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
@@ -36,7 +37,29 @@ class Method(ABC):
 
 
 class LocalMethod(Method):
-    """A method that treats every instance for itself and can start anywhere: a baseline, and a refinement."""
+    """A method that treats every instance for itself and can start anywhere: a baseline, and a refinement.
+
+    Parameters
+    ----------
+    max_iterations
+        At most so many iterations per instance.
+    history_size
+        Number of correction pairs.
+    tolerance
+        Converged when the largest component of the scaled gradient is below this (the scaled gradient has length
+        ``first_step`` at the start).
+    first_step
+        Length of the first trial step, in normalised coordinates, where the call names none.
+    """
+
+    def __init__(
+        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 0.5
+    ) -> None:
+        check_positive(tolerance=tolerance, first_step=first_step)
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.history_size = check_count("history_size", history_size)
+        self.tolerance = tolerance
+        self.first_step = first_step
 
     @abstractmethod
     def solve(

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
 from kerasjoint.problem_set import ProblemSet
@@ -37,15 +36,8 @@ class LBFGS(LocalMethod):
 
     Parameters
     ----------
-    max_iterations
-        At most so many iterations per instance, over all restarts.
-    history_size
-        Number of correction pairs.
-    tolerance
-        Converged when the largest component of the scaled gradient is below this (the scaled gradient has length
-        ``first_step`` at the start).
-    first_step
-        Length of the first trial step where the call names none.
+    max_iterations, history_size, tolerance, first_step
+        As in ``LocalMethod``; ``max_iterations`` counts over all restarts.
     restarts
         How often an instance may start again after a failed line search.
 
@@ -64,13 +56,9 @@ class LBFGS(LocalMethod):
         first_step: float = 0.5,
         restarts: int = 2,
     ) -> None:
-        check_positive(tolerance=tolerance, first_step=first_step)
+        super().__init__(max_iterations, history_size, tolerance, first_step)
         if isinstance(restarts, bool) or not isinstance(restarts, int) or restarts < 0:
             raise ArgumentError("restarts", "a whole number not below 0", repr(restarts))
-        self.max_iterations = check_count("max_iterations", max_iterations)
-        self.history_size = check_count("history_size", history_size)
-        self.tolerance = tolerance
-        self.first_step = first_step
         self.restarts = restarts
 
     def solve(

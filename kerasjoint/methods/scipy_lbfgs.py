@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from kerasjoint.checks import check_count
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
@@ -23,16 +22,7 @@ class ScipyLBFGS(LocalMethod):
     Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. The objective is scaled as
     in ``LBFGS``, which makes its first trial step comparable.
 
-    Parameters
-    ----------
-    max_iterations
-        At most so many iterations per instance.
-    history_size
-        Number of correction pairs.
-    tolerance
-        Converged when the largest component of the scaled gradient is below this.
-    first_step
-        Length of the first trial step where the call names none.
+    Its parameters are those of ``LocalMethod``.
 
     Example
     -------
@@ -40,15 +30,6 @@ class ScipyLBFGS(LocalMethod):
     """
 
     name = "scipy-lbfgs"
-
-    def __init__(
-        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 0.5
-    ) -> None:
-        check_positive(tolerance=tolerance, first_step=first_step)
-        self.max_iterations = check_count("max_iterations", max_iterations)
-        self.history_size = check_count("history_size", history_size)
-        self.tolerance = tolerance
-        self.first_step = first_step
 
     def solve(
         self,
