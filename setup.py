@@ -9,6 +9,7 @@ setup(
         "kerasjoint",
         "kerasjoint.methods",
         *(f"kerasjoint.{room}" for room in ROOMS),
+        "kerasjoint.problems.kuramoto_sivashinsky",
         "kerasjoint.problems.navier_stokes",
     ],
     package_dir={"kerasjoint": "kerasjoint"} | {f"kerasjoint.{room}": room for room in ROOMS},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerasjoint import methods
     from kerasjoint.comparison import compare
+    from kerasjoint.cores import set_cores
     from kerasjoint.errors import ArgumentError, BackendError, KerasjointError
     from kerasjoint.minimization import minimize
     from kerasjoint.problem import InverseProblem
@@ -37,6 +38,7 @@ _HOMES = {
     "integrate": "time_loop",
     "minimize": "minimization",
     "refine": "refinement",
+    "set_cores": "cores",
     "solve": "solving",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "methods",
     "minimize",
     "refine",
+    "set_cores",
     "solve",
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
 from kerasjoint.time_loop import values_only
 
@@ -18,29 +19,33 @@ Condition = dict[str, tf.Tensor]
 
 
 class CompiledObjective:
-    """The functions of one problem, compiled with XLA once per batch shape and dtype.
+    """The functions of one problem, compiled with XLA once per batch size, shapes and dtype.
 
-    They take flat unknowns (n, d), the condition by name and the observation, so that problem sets of equal shapes
-    share them. Instances are isolated: where the loss or a component of its gradient is not finite, that instance has
-    loss +inf and gradient zero, and no other is touched.
+    They take flat unknowns (m, d), the instance each row belongs to (m,), and the condition by name and the observation
+    of all instances. Where the problem has a ``chunk``, the rows are cut into pieces (m must be a multiple of
+    ``piece_size``) that run side by side on the cores. Instances are isolated: where the loss or a component of its
+    gradient is not finite, that instance has loss +inf and gradient zero, and no other is touched.
     """
 
     def __init__(self, problem: InverseProblem) -> None:
         self._problem = problem
         self.shapes_done: set[tuple[Any, ...]] = set()
-        self._kernel_value = _PerShape(self._masked_value, jit_compile=True)
-        self._kernel_value_and_gradient = _PerShape(self._masked_value_and_gradient, jit_compile=True)
-        self.value = _PerShape(self._chunked_value, jit_compile=False)
-        self.value_and_gradient = _PerShape(self._chunked_value_and_gradient, jit_compile=False)
-        self.predict = _PerShape(self._predict_only, jit_compile=True)
+        self.value = _Sharded(problem, self._masked_value, outputs=1)
+        self.value_and_gradient = _Sharded(problem, self._masked_value_and_gradient, outputs=2)
+        self.predict = _Sharded(problem, self._predict_only, outputs=1)
 
     def differentiable_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        """Return the losses (n,) such that gradients taken through them are the masked ones."""
+        """Return the losses (n,) of all instances such that gradients taken through them are the masked ones."""
+        n = xi.shape[0]
+        rows = None
+        if self._problem.chunk is not None:
+            rows = tf.minimum(tf.range(padded_size(n, self._problem.chunk)), n - 1)
 
         @tf.custom_gradient
         def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            value, gradient = self.value_and_gradient(tf.stop_gradient(xi), x, y)
-            return value, lambda upstream: upstream[:, None] * gradient
+            padded = xi if rows is None else tf.gather(xi, rows)
+            value, gradient = self.value_and_gradient(tf.stop_gradient(padded), rows, x, y)
+            return value[:n], lambda upstream: upstream[:, None] * gradient[:n]
 
         return evaluate(xi)
 
@@ -53,7 +58,7 @@ class CompiledObjective:
             name = type(self._problem).__name__
             raise ArgumentError(f"{name}.forward", "TensorFlow operations throughout, no NumPy", error) from None
 
-    def _predict_only(self, xi: tf.Tensor, x: Condition) -> Any:
+    def _predict_only(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         with values_only():
             return self._predict(xi, x)
 
@@ -88,50 +93,85 @@ class CompiledObjective:
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 
-    def _chunked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        return tf.concat([self._kernel_value(*part) for part in self._chunks(xi, x, y)], axis=0)
 
-    def _chunked_value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parts = [self._kernel_value_and_gradient(*part) for part in self._chunks(xi, x, y)]
-        value, gradient = (tf.concat(pieces, axis=0) for pieces in zip(*parts, strict=True))
-        return value, gradient
+class _Sharded:
+    """A function of (xi, x, y), compiled for pieces of a batch; the pieces run side by side on the cores."""
 
-    def _chunks(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> list[tuple[tf.Tensor, Condition, tf.Tensor]]:
-        n = xi.shape[0]
-        chunk = self._problem.chunk or n
-        return [
-            tf.nest.map_structure(lambda array, k=start: array[k : k + chunk], (xi, x, y))
-            for start in range(0, n, chunk)
+    def __init__(self, problem: InverseProblem, function: Callable[..., Any], outputs: int) -> None:
+        self._problem = problem
+        self._kernel = _PerShape(function)
+        self._outputs = outputs
+        self._batches: dict[Any, Any] = {}
+
+    def __call__(self, xi: tf.Tensor, rows: tf.Tensor | None, x: Condition, y: Any) -> Any:
+        """Evaluate ``xi`` (m, d) of the instances ``rows`` (m,); ``None``: of all, in their order, without pieces."""
+        if rows is None:
+            return self._kernel(xi, x, y)
+        chunk = self._problem.chunk
+        piece = None if chunk is None else piece_size(xi.shape[0], chunk)
+        leading = xi.shape[0] if piece is None else None
+        signature = [
+            tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
+            tf.TensorSpec((leading,), rows.dtype),
+            *(tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y))),
         ]
+        key = (piece, cores(), *map(str, tf.nest.flatten(signature)), *x)
+        if key not in self._batches:
+            batch = self._whole if piece is None else partial(self._pieces, piece, cores())
+            self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
+        return self._batches[key](xi, rows, x, y)
+
+    def _whole(self, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
+        return self._kernel(xi, *tf.nest.map_structure(lambda array: tf.gather(array, rows), (x, y)))
+
+    def _pieces(self, size: int, side_by_side: int, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
+        pieces = tf.reshape(xi, (-1, size, xi.shape[1])), tf.reshape(rows, (-1, size))
+        found = tf.map_fn(
+            lambda piece: self._whole(*piece, x, y),
+            pieces,
+            parallel_iterations=side_by_side,
+            fn_output_signature=xi.dtype if self._outputs == 1 else (xi.dtype,) * self._outputs,
+        )
+        return tf.nest.map_structure(_join, found)
 
 
 class _PerShape:
-    """One ``tf.function`` for each combination of shapes and dtypes: further shapes are meant to be compiled anew.
+    """One XLA-compiled ``tf.function`` for each combination of shapes and dtypes: further ones are meant to be traced.
 
     A single one would warn of its many traces. It recognises a function by its code, hence the ``partial``.
     """
 
-    def __init__(self, function: Callable[..., Any], *, jit_compile: bool) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._jit_compile = jit_compile
         self._compiled: dict[Any, Any] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         flat = tf.nest.flatten(arguments)
-        key = (tuple(arguments[1]), *((tuple(tensor.shape), tensor.dtype) for tensor in flat))
+        key = (tuple(arguments[1]), *((tuple(part.shape), part.dtype) for part in flat))
         if key not in self._compiled:
-            self._compiled[key] = tf.function(partial(self._function), jit_compile=self._jit_compile, autograph=False)
+            self._compiled[key] = tf.function(partial(self._function), jit_compile=True, autograph=False)
         return self._compiled[key](*arguments)
+
+
+def _join(pieces: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(pieces, tf.concat([[-1], tf.shape(pieces)[2:]], axis=0))
+
+
+def piece_size(n: int, chunk: int) -> int:
+    """Return how many of ``n`` instances one compiled call evaluates: one of few sizes, such that all cores share."""
+    calls = -(-n // chunk)
+    share = -(-n // (-(-calls // cores()) * cores()))
+    sizes = [1, *(size for size in (4, 8, 16) if size < chunk), *range(24, chunk, 8), chunk]
+    return next(size for size in sizes if size >= share)
 
 
 def padded_size(n: int, chunk: int | None) -> int:
     """Return the batch size that ``n`` instances are padded to, so that a few compiled sizes serve every n.
 
-    With a chunk: whole chunks, or a power of two below one chunk. Without: a power of four.
+    With a chunk: whole pieces. Without: a power of four.
     """
-    if chunk is not None and n > chunk:
-        return -(-n // chunk) * chunk
-    power = 1 << (n - 1).bit_length()
     if chunk is not None:
-        return min(power, chunk)
+        piece = piece_size(n, chunk)
+        return -(-n // piece) * piece
+    power = 1 << (n - 1).bit_length()
     return power if power.bit_length() % 2 else 2 * power

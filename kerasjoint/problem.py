@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.objective import CompiledObjective
+from kerasjoint.objective import CompiledObjective, padded_size
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 if TYPE_CHECKING:
@@ -110,4 +110,6 @@ class InverseProblem:
         """Run ``forward`` in float64 on NumPy arrays; ``xi`` flat (n, d) or by name, ``x`` by name."""
         flat = self.space.flatten(xi)
         condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in (x or {}).items()}
-        return self.compiled.predict(tf.constant(flat), condition).numpy()
+        rows = np.minimum(np.arange(padded_size(len(flat), self.chunk)), len(flat) - 1)
+        found = self.compiled.predict(tf.constant(flat[rows]), tf.constant(rows, tf.int32), condition, ())
+        return found.numpy()[: len(flat)]

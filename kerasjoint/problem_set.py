@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
-from kerasjoint.objective import padded_size
+from kerasjoint.objective import padded_size, piece_size
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
 
@@ -142,14 +143,26 @@ class ProblemSet:
             and all(np.array_equal(array, other.x[name]) for name, array in self.x.items())
         )
 
-    def objective(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
-        """Return the loss of each instance, (n,) float64, +inf where not finite; ``xi`` is flat (n, d) or by name."""
-        return self.problem.compiled.value(self._pad(self._check_xi(xi)), *self._tensors).numpy()[: len(self)]
+    def objective(
+        self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
+    ) -> FloatArray:
+        """Return the loss of each instance, (n,) float64, +inf where not finite; ``xi`` is flat (n, d) or by name.
 
-    def value_and_gradient(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return the losses (n,) and their gradients (n, d), float64; where either is not finite: +inf and zero."""
-        value, gradient = self.problem.compiled.value_and_gradient(self._pad(self._check_xi(xi)), *self._tensors)
-        return value.numpy()[: len(self)], gradient.numpy()[: len(self)]
+        With ``instances``, the indices of m of them, ``xi`` and the result are those of these alone.
+        """
+        flat, rows = self._batch(xi, instances)
+        return self.problem.compiled.value(*self._padded(flat, rows), *self._tensors).numpy()[: len(rows)]
+
+    def value_and_gradient(
+        self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the losses (n,) and their gradients (n, d), float64; where either is not finite: +inf and zero.
+
+        With ``instances``, the indices of m of them, ``xi`` and the results are those of these alone.
+        """
+        flat, rows = self._batch(xi, instances)
+        value, gradient = self.problem.compiled.value_and_gradient(*self._padded(flat, rows), *self._tensors)
+        return value.numpy()[: len(rows)], gradient.numpy()[: len(rows)]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write x, y, truth and guess to an ``.npz`` file, whole or not at all; return its path."""
@@ -184,31 +197,40 @@ class ProblemSet:
             raise ArgumentError(str(path), expected, sorted(arrays) + [f"x/{name}" for name in x])
         return ProblemSet(problem, x, arrays["y"], arrays.get("truth"), arrays.get("guess"))
 
-    def compile(self) -> bool:
-        """Compile the gradient for this size now, unless it was; tell whether there was anything to do."""
-        size = padded_size(len(self), self.problem.chunk)
-        shapes = (size, self.y.shape[1:], *((name, array.shape[1:]) for name, array in sorted(self.x.items())))
+    def compile(self, m: int | None = None) -> bool:
+        """Compile the gradient for ``m`` instances now, by default all, unless it was; tell whether it was not."""
+        m = len(self) if m is None else m
+        chunk = self.problem.chunk
+        batch = padded_size(m, None) if chunk is None else (piece_size(m, chunk), cores())
+        shapes = (batch, self.y.shape[1:], *((name, array.shape[1:]) for name, array in sorted(self.x.items())))
         done = self.problem.compiled.shapes_done
         if shapes in done:
             return False
-        self.value_and_gradient(self.guess)
+        rows = np.arange(m) % len(self)
+        self.value_and_gradient(self.guess[rows], rows)
         done.add(shapes)
         return True
 
     @cached_property
     def _tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return {name: self._pad(array) for name, array in self.x.items()}, self._pad(self.y)
+        return {name: tf.constant(array) for name, array in self.x.items()}, tf.constant(self.y)
 
-    def _pad(self, array: FloatArray) -> tf.Tensor:
-        """Fill up to a size that is compiled anyway with copies of the last instance."""
-        missing = padded_size(len(self), self.problem.chunk) - len(self)
-        return tf.constant(np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array)
+    def _padded(self, xi: FloatArray, rows: NDArray[np.intp]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Fill up to a size that is compiled anyway with copies of the last row."""
+        missing = padded_size(len(rows), self.problem.chunk) - len(rows)
+        if missing:
+            xi, rows = (np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) for array in (xi, rows))
+        return tf.constant(xi), tf.constant(rows, tf.int32)
 
-    def _check_xi(self, xi: Mapping[str, ArrayLike] | ArrayLike) -> FloatArray:
+    def _batch(
+        self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
+    ) -> tuple[FloatArray, NDArray[np.intp]]:
+        rows = np.arange(len(self)) if instances is None else np.arange(len(self))[instances]
         flat = self.problem.space.flatten(xi)
-        if len(flat) != len(self):
-            raise ArgumentError("xi", f"{len(self)} instances as in the problem set", len(flat))
-        return flat
+        if len(flat) != len(rows):
+            whose = "as in the problem set" if instances is None else "as asked for"
+            raise ArgumentError("xi", f"{len(rows)} instances {whose}", len(flat))
+        return flat, rows
 
 
 def _describe(value: object) -> str:

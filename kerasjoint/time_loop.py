@@ -16,6 +16,7 @@ Parameters = dict[str, tf.Tensor]
 State = Any
 
 Mode = Literal["auto", "forward", "reverse"]
+Linearized = Callable[[State, State, Parameters, Parameters], tuple[State, State]]
 
 FORWARD_MODE_UP_TO = 8
 
@@ -32,11 +33,6 @@ def values_only() -> Iterator[None]:
         _values_only.reset(token)
 
 
-def differentiating() -> bool:
-    """Tell a simulator that carries its own tangents whether anybody wants them."""
-    return not _values_only.get()
-
-
 def integrate(
     initial: Callable[[Parameters], State],
     step: Callable[[State, Parameters], State],
@@ -45,6 +41,8 @@ def integrate(
     *,
     store_every: int | None = None,
     mode: Mode = "auto",
+    linearized: Linearized | None = None,
+    instances_last: bool = False,
 ) -> State:
     """Run ``steps`` steps of a batched simulator and differentiate through all of them.
 
@@ -66,6 +64,14 @@ def integrate(
         Must divide ``steps``.
     mode
         ``"forward"``, ``"reverse"``, or ``"auto"``: forward with at most eight unknowns per instance.
+    linearized
+        For speed, ``step`` together with its derivative, as one function of (state, tangents, parameters, directions)
+        that returns the next state and its tangents. Tangents and ``directions``, those of the parameters, have the
+        shapes of state and parameters with k n instances for k unknowns: the first n belong to the first unknown.
+        What is linear treats tangents as further instances. By default automatic differentiation finds it.
+    instances_last
+        The instances are the last axis of the state, (..., n), which keeps every operation of a simulator with few
+        numbers per instance contiguous; stored states are then stacked on axis 0.
 
     Returns
     -------
@@ -84,35 +90,35 @@ def integrate(
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
     forward_mode = sum(sizes) <= FORWARD_MODE_UP_TO if mode == "auto" else mode == "forward"
-    if not forward_mode or not differentiating():
-        return _loop(initial(parameters), lambda state: step(state, parameters), steps, store_every)
+    stack = _loop_of(steps, store_every, instances_last)
+    if not (names and forward_mode) or _values_only.get():
+        return stack(initial(parameters), lambda state: step(state, parameters))
+    axis = -1 if instances_last else 0
 
     @tf.custom_gradient
     def run(*values: tf.Tensor) -> tuple[Any, Callable[..., list[tf.Tensor]]]:
         here = dict(zip(names, values, strict=True))
         directions = [_direction(here, name, k) for name, size in zip(names, sizes, strict=True) for k in range(size)]
-
-        def first() -> tuple[State, list[State]]:
-            tangents = [_jvp(lambda: initial(here), [], here, direction)[1] for direction in directions]
-            return initial(here), tangents
-
-        def advance(loop_state: tuple[State, list[State]]) -> tuple[State, list[State]]:
-            state, tangents = loop_state
-            # The accumulator refuses one tensor in two roles, such as a state that starts as a parameter.
-            state = tf.nest.map_structure(tf.identity, state)
-            moved = [
-                _jvp(lambda: step(state, here), [(state, tangent)], here, direction)
-                for tangent, direction in zip(tangents, directions, strict=True)
-            ]
-            return moved[0][0], [tangent for _, tangent in moved]
-
-        result, tangents = _loop(first(), advance, steps, store_every)
+        stacked = {name: tf.concat([direction[name] for direction in directions], axis=0) for name in names}
+        first = initial(here)
+        # The accumulator refuses one tensor in two roles, such as a state that starts as a parameter.
+        tangents = [_jvp(lambda: initial(here), [], here, direction)[1] for direction in directions]
+        advance = linearized or _linearize(step, directions, axis)
+        result, moved = stack(
+            (tf.nest.map_structure(tf.identity, first), _concat(tangents, axis)),
+            lambda both: advance(both[0], both[1], here, stacked),
+        )
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
-            flat = [_contract(tf.nest.flatten(tangent), upstream) for tangent in tangents]
+            slopes = tf.add_n(
+                [
+                    _contract(tangent, up, len(directions), axis)
+                    for tangent, up in zip(tf.nest.flatten(moved), upstream, strict=True)
+                ]
+            )
             pieces, start = [], 0
             for value, size in zip(values, sizes, strict=True):
-                pieces.append(tf.reshape(tf.stack(flat[start : start + size], axis=1), tf.shape(value)))
+                pieces.append(tf.reshape(tf.transpose(slopes[start : start + size]), tf.shape(value)))
                 start += size
             return pieces
 
@@ -121,29 +127,60 @@ def integrate(
     return run(*(parameters[name] for name in names))
 
 
-def _loop(first: State, advance: Callable[[State], State], steps: int, store_every: int | None) -> State:
-    flat = tf.nest.flatten(first)
+def _linearize(step: Callable[[State, Parameters], State], directions: list[Parameters], axis: int) -> Linearized:
+    """Find the derivative of ``step`` by automatic differentiation, one direction after the other."""
+
+    def advance(state: State, tangents: State, parameters: Parameters, _: Parameters) -> tuple[State, State]:
+        state = tf.nest.map_structure(tf.identity, state)
+        parts = [tf.split(tangent, len(directions), axis=axis) for tangent in tf.nest.flatten(tangents)]
+        moved = [
+            _jvp(
+                lambda: step(state, parameters),
+                [(state, tf.nest.pack_sequence_as(state, [part[k] for part in parts]))],
+                parameters,
+                direction,
+            )
+            for k, direction in enumerate(directions)
+        ]
+        return moved[0][0], _concat([tangent for _, tangent in moved], axis)
+
+    return advance
+
+
+def _concat(states: list[State], axis: int) -> State:
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=axis), *states)
+
+
+def _loop_of(
+    steps: int, store_every: int | None, instances_last: bool
+) -> Callable[[State, Callable[[State], State]], State]:
+    """Return a function of (first state, advance) that runs the loop."""
     inner = store_every or steps
 
-    def block(state: list[tf.Tensor]) -> list[tf.Tensor]:
-        def body(i: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return i + 1, *tf.nest.flatten(advance(tf.nest.pack_sequence_as(first, state)))
+    def run(first: State, advance: Callable[[State], State]) -> State:
+        def block(state: list[tf.Tensor]) -> list[tf.Tensor]:
+            def body(i: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                return i + 1, *tf.nest.flatten(advance(tf.nest.pack_sequence_as(first, state)))
 
-        if inner == 1:
-            return list(body(tf.constant(0), *state))[1:]
-        return list(tf.while_loop(lambda i, *_: i < inner, body, (0, *state), maximum_iterations=inner))[1:]
+            if inner == 1:
+                return list(body(tf.constant(0), *state))[1:]
+            return list(tf.while_loop(lambda i, *_: i < inner, body, (0, *state), maximum_iterations=inner))[1:]
 
-    if store_every is None:
-        return tf.nest.pack_sequence_as(first, block(flat))
-    blocks = steps // inner
-    stores = [tf.TensorArray(part.dtype, size=blocks, element_shape=part.shape) for part in flat]
+        flat = tf.nest.flatten(first)
+        if store_every is None:
+            return tf.nest.pack_sequence_as(first, block(flat))
+        blocks = steps // inner
+        stores = [tf.TensorArray(part.dtype, size=blocks, element_shape=part.shape) for part in flat]
 
-    def outer(i: tf.Tensor, state: list[tf.Tensor], stores: list[tf.TensorArray]) -> tuple[Any, ...]:
-        state = block(state)
-        return i + 1, state, [store.write(i, part) for store, part in zip(stores, state, strict=True)]
+        def outer(i: tf.Tensor, state: list[tf.Tensor], stores: list[tf.TensorArray]) -> tuple[Any, ...]:
+            state = block(state)
+            return i + 1, state, [store.write(i, part) for store, part in zip(stores, state, strict=True)]
 
-    _, _, stores = tf.while_loop(lambda i, *_: i < blocks, outer, (0, flat, stores), maximum_iterations=blocks)
-    return tf.nest.pack_sequence_as(first, [_time_second(store.stack()) for store in stores])
+        _, _, stores = tf.while_loop(lambda i, *_: i < blocks, outer, (0, flat, stores), maximum_iterations=blocks)
+        arrange = tf.identity if instances_last else _time_second
+        return tf.nest.pack_sequence_as(first, [arrange(store.stack()) for store in stores])
+
+    return run
 
 
 def _time_second(stacked: tf.Tensor) -> tf.Tensor:
@@ -174,8 +211,11 @@ def _jvp(
     return result, moved
 
 
-def _contract(tangent: list[tf.Tensor], upstream: tuple[tf.Tensor, ...]) -> tf.Tensor:
-    """Sum tangent times upstream over all but the instances, (n,)."""
-    return tf.add_n(
-        [tf.reduce_sum(t * u, axis=list(range(1, t.shape.rank))) for t, u in zip(tangent, upstream, strict=True)]
-    )
+def _contract(tangent: tf.Tensor, upstream: tf.Tensor, directions: int, axis: int) -> tf.Tensor:
+    """Sum tangent times upstream over all but the instances, (directions, n)."""
+    shape = upstream.shape
+    if axis == 0:
+        product = tf.reshape(tangent, (directions, *shape)) * upstream
+        return tf.reduce_sum(product, axis=list(range(2, product.shape.rank)))
+    product = tf.reshape(tangent, (*shape[:-1], directions, shape[-1])) * upstream[..., None, :]
+    return tf.reduce_sum(product, axis=list(range(product.shape.rank - 2)))

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 from kerasjoint.tracking import History, TrackedObjective, stationary_status
 
 FloatArray = NDArray[np.float64]
 
-# Where the objective has kinks, a line search finds decreases in the last digits for hundreds of iterations.
-STAGNATION = 1e-9
-IDLE_ITERATIONS = 5
 LINE_SEARCH_EVALUATIONS = 30
 
 
@@ -93,6 +91,8 @@ class LBFGS(LocalMethod):
             np.zeros(len(rows), dtype=np.int64),
             History(problem_set),
             began,
+            first_step,
+            np.linalg.norm(gradient, axis=1),
             callback,
         )
         run.record()
@@ -118,7 +118,7 @@ class LBFGS(LocalMethod):
         began_at = run.loss[rows].copy()
         run.status[rows] = Status.ITERATIONS
         failed_rows: list[NDArray[Any]] = []
-        reference, idle = began_at.copy(), np.zeros(len(rows), dtype=int)
+        stagnation = Stagnation(began_at)
         while rows.size:
             state = loop.advance(run.objective, state, rows, scale, self.tolerance)
             run.z[rows] = state.position
@@ -127,22 +127,18 @@ class LBFGS(LocalMethod):
             run.iterations[rows] += 1
             run.record()
             used_up = run.iterations[rows] >= self.max_iterations
-            gained = reference - run.loss[rows] > STAGNATION * np.abs(reference)
-            reference, idle = np.where(gained, run.loss[rows], reference), np.where(gained, 0, idle + 1)
-            stagnant = (idle >= IDLE_ITERATIONS) & ~state.failed
+            stagnant = stagnation.update(run.loss[rows], ~state.failed)
             failed = state.failed & ~state.converged
-            moved = run.loss[rows] < began_at
             # A fresh history that gets nowhere twice has reached what the precision allows.
-            stuck = failed & ~moved & (attempt > 0)
-            run.status[rows[failed | stagnant]] = Status.FAILED
-            small = np.abs(state.objective_gradient).max(axis=1) <= 1e-4 * first_step
-            run.status[rows[stuck | ((failed | stagnant) & small)]] = Status.PRECISION
+            stuck = failed & ~(run.loss[rows] < began_at) & (attempt > 0)
+            stalled = rows[failed | stagnant]
+            run.status[stalled] = stalled_status(run.largest(stalled), run.first_step)
             run.status[rows[state.converged]] = Status.CONVERGED
             failed_rows.append(rows[failed & ~stuck & ~used_up])
             keep = ~(state.converged | state.failed | used_up | stagnant)
             if not keep.all():
                 rows, scale, began_at = rows[keep], scale[keep], began_at[keep]
-                reference, idle = reference[keep], idle[keep]
+                stagnation.keep(keep)
                 state = loop.keep(state, keep)
         return np.sort(np.concatenate(failed_rows)) if failed_rows else rows
 
@@ -158,7 +154,13 @@ class _Run(NamedTuple):
     iterations: NDArray[np.int64]
     history: History
     began: float
+    first_step: float
+    start_norm: FloatArray
     callback: Callable[[int, FloatArray], None] | None
+
+    def largest(self, rows: NDArray[Any]) -> FloatArray:
+        """The largest components of the gradients, scaled such that they had length ``first_step`` at the start."""
+        return np.abs(self.gradient[rows]).max(axis=1) * self.first_step / self.start_norm[rows]
 
     def record(self) -> None:
         seconds = time.perf_counter() - self.began - self.objective.compile_seconds

@@ -6,12 +6,13 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.stopping import stalled_status
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
-from kerasjoint.tracking import History, TrackedObjective, stationary_status
+from kerasjoint.tracking import Path, TrackedObjective, stationary_status
 
 FloatArray = NDArray[np.float64]
 
@@ -19,10 +20,13 @@ FloatArray = NDArray[np.float64]
 class ScipyLBFGS(LocalMethod):
     """``scipy.optimize.minimize(method="L-BFGS-B")`` on one instance after the other, in normalised coordinates.
 
-    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. The objective is scaled as
-    in ``LBFGS``, which makes its first trial step comparable.
+    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. SciPy's first trial step has
+    length 1, the default of ``first_step`` here; for another length it gets coordinates in that unit.
 
-    Its parameters are those of ``LocalMethod``.
+    Parameters
+    ----------
+    max_iterations, history_size, tolerance, first_step
+        As in ``LocalMethod``.
 
     Example
     -------
@@ -30,6 +34,11 @@ class ScipyLBFGS(LocalMethod):
     """
 
     name = "scipy-lbfgs"
+
+    def __init__(
+        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 1.0
+    ) -> None:
+        super().__init__(max_iterations, history_size, tolerance, first_step)
 
     def solve(
         self,
@@ -40,70 +49,56 @@ class ScipyLBFGS(LocalMethod):
         first_step: float | None = None,
     ) -> Solution:
         """Solve all instances; see ``LocalMethod.solve``."""
-        z = check_start(problem_set, start).copy()
+        z = check_start(problem_set, start)
         first_step = self.first_step if first_step is None else first_step
         check_positive(first_step=first_step)
         began = time.perf_counter()
         objective = TrackedObjective(problem_set)
-        n = len(problem_set)
-        loss, gradient = objective(z, np.arange(n))
+        loss, gradient = objective(z, np.arange(len(z)))
         status = stationary_status(loss, gradient)
-        iterations = np.zeros(n, dtype=np.int64)
-        paths = [[(point.copy(), value)] for point, value in zip(z, loss, strict=True)]
+        path = Path(z, loss, self.max_iterations)
         for i in np.flatnonzero(status == Status.ITERATIONS):
-            scale = first_step / float(np.linalg.norm(gradient[i]))
-            status[i], iterations[i] = self._minimize(objective, int(i), scale, 1e-4 * first_step, paths[i])
-        last_z, last_loss = _at_iteration(paths, max(map(len, paths)))
-        history = History(problem_set)
+            status[i] = self._minimize(objective, i, z[i], gradient[i], first_step, path)
         seconds = time.perf_counter() - began
-        for iteration in range(max(map(len, paths))):
-            share = (iteration + 1) / max(map(len, paths))
-            evaluations = float(objective.evaluations.mean())
-            history.record(iteration, evaluations * share, seconds * share, *_at_iteration(paths, iteration))
-        return objective.solution(
-            self.name, type(self).__name__, (last_z, last_loss), status, iterations, seconds, history.frame
-        )
+        last, history = (path.z, path.loss), path.history(problem_set, seconds - objective.compile_seconds)
+        return objective.solution(self.name, type(self).__name__, last, status, path.iterations, seconds, history)
 
     def _minimize(
         self,
         objective: TrackedObjective,
-        instance: int,
-        scale: float,
-        small_gradient: float,
-        path: list[tuple[FloatArray, float]],
-    ) -> tuple[Status, int]:
+        instance: np.intp,
+        start: FloatArray,
+        gradient: FloatArray,
+        unit: float,
+        path: Path,
+    ) -> np.int8:
         row = np.array([instance])
+        scale = unit / float(np.linalg.norm(gradient))
 
         def scaled(z: FloatArray) -> tuple[float, FloatArray]:
-            loss, gradient = objective(z[None], row)
-            return loss[0] * scale, gradient[0] * scale
+            loss, gradient = objective(z[None] * unit, row)
+            return loss[0] * scale, gradient[0] * scale * unit
+
+        def reach(intermediate_result: OptimizeResult) -> None:
+            z, loss = intermediate_result.x[None] * unit, np.array([intermediate_result.fun / scale])
+            path.reach(row, path.iterations[row] + 1, z, loss, objective.evaluations[row])
 
         result = minimize(
             scaled,
-            path[0][0],
+            start / unit,
             jac=True,
             method="L-BFGS-B",
-            callback=lambda intermediate_result: path.append(
-                (intermediate_result.x.copy(), float(intermediate_result.fun) / scale)
-            ),
+            callback=reach,
             options={
                 "maxiter": self.max_iterations,
                 "maxfun": 20 * self.max_iterations,
                 "maxcor": self.history_size,
                 "ftol": 0.0,
-                "gtol": self.tolerance,
+                "gtol": self.tolerance * unit,
             },
         )
         if result.status == 1:
-            return Status.ITERATIONS, result.nit
+            return np.int8(Status.ITERATIONS)
         # SciPy calls it convergence, too, when a line search comes back to where it started.
-        largest = np.abs(result.jac).max()
-        if largest <= self.tolerance:
-            return Status.CONVERGED, result.nit
-        return (Status.PRECISION if largest <= small_gradient else Status.FAILED), result.nit
-
-
-def _at_iteration(paths: list[list[tuple[FloatArray, float]]], iteration: int) -> tuple[FloatArray, FloatArray]:
-    """The iterates (n, d) and losses (n,) after so many iterations; finished instances stay where they ended."""
-    points = [path[min(iteration, len(path) - 1)] for path in paths]
-    return np.stack([point for point, _ in points]), np.array([loss for _, loss in points])
+        largest = np.abs(result.jac).max() / unit
+        return np.int8(Status.CONVERGED) if largest <= self.tolerance else stalled_status(largest, unit)[()]

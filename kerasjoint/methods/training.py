@@ -11,13 +11,12 @@ from kerasjoint.checks import check_count
 from kerasjoint.keras_backend import require_tensorflow
 from kerasjoint.methods.base import Method, check_positive
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.tracking import History
+from kerasjoint.tracking import CHECKPOINT_RATIO, History
 
 require_tensorflow()
 
 import keras  # noqa: E402
 
-CHECKPOINT_RATIO = 1.25
 MODELS_KEPT = 8
 EPOCHS_PER_RUN = 10
 

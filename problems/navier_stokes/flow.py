@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from collections.abc import Callable
 
 from kerasjoint.problems.navier_stokes.grid import Grid
 from kerasjoint.problems.navier_stokes.pressure import Projection
 from kerasjoint.problems.navier_stokes.transport import Field, advect, diffuse
+from kerasjoint.time_loop import Parameters, integrate
 
 
 class Flow:
     """A fluid on one grid: advection, viscosity and projection, ``steps`` times.
 
-    Derivatives with respect to a few numbers travel in the same loop as ``tangents``, stacked over the instances,
-    (directions * instances, cells, cells): nothing is stored from step to step, no gather turns into a scatter, and
-    viscosity and projection, being linear, treat them like more instances.
+    Where derivatives with respect to a few numbers travel along, they are stacked over the instances, (directions *
+    instances, cells, cells): viscosity and projection, being linear, treat them like more instances.
     """
 
     def __init__(self, grid: Grid, dt: float, steps: int, viscosity: float) -> None:
@@ -24,21 +24,20 @@ class Flow:
         self.courant = dt / grid.spacing
         self.diffusion = viscosity * dt / grid.spacing**2
 
+    def run(self, start: Callable[[Parameters], Field], parameters: Parameters) -> Field:
+        """Project the velocity ``start(parameters)``, each (instances, cells, cells), then advance it to the end."""
+        return integrate(
+            lambda parameters: self.projection(start(parameters)),
+            lambda field, _: self.step(field)[0],
+            parameters,
+            self.steps,
+            linearized=lambda field, tangents, *_: self.step(field, tangents),
+        )
+
     def step(self, field: Field, tangents: Field | None = None) -> tuple[Field, Field | None]:
         """Advance the velocity, and its derivatives if given."""
         field, tangents = advect(field, self.courant, tangents)
         return self._settle(field), None if tangents is None else self._settle(tangents)
-
-    def run(self, start: Field, tangents: Field | None = None) -> tuple[Field, Field | None]:
-        """Project the velocity (instances, cells, cells), then advance it to the end, and its derivatives if given."""
-        state = self.projection(start) + (() if tangents is None else self.projection(tangents))
-
-        def body(i: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            field, moved = self.step(state[:2], state[2:] or None)
-            return i + 1, *field, *(moved or ())
-
-        last = tf.while_loop(lambda i, *_: i < self.steps, body, (0, *state), maximum_iterations=self.steps)
-        return last[1:3], last[3:] or None
 
     def _settle(self, field: Field) -> Field:
         return self.projection(diffuse(field, self.diffusion))

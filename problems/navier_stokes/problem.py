@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes.flow import Flow
 from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
-from kerasjoint.time_loop import differentiating
+from kerasjoint.problems.navier_stokes.transport import Field
+from kerasjoint.time_loop import Parameters
 from kerasjoint.unknown import Unknown
 
 OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(43.75, 56.25, 68.75, 75.0))
@@ -23,7 +24,6 @@ FORCE_HEIGHT, FORCE_RADIUS = 20.0, 10.0
 NOISE_SPEED, NOISE_LENGTH, NOISE_MODES = 0.1, 10.0, 20
 X0_PRIOR = (20.0, 80.0)
 V0_PRIOR = ((-1.0, 3.0), (1.0, 5.0))
-DIRECTIONS = 3
 
 
 class NavierStokes(InverseProblem):
@@ -121,7 +121,7 @@ class NavierStokes(InverseProblem):
         if dt > longest:
             raise ArgumentError("dt", f"at most {longest:.4g}, where explicit viscosity {viscosity} is stable", dt)
         self.flow = Flow(self.grid, self.dt, round(end / dt), self.viscosity)
-        self._run_to_end = tf.function(lambda *start: self.flow.run(start)[0], jit_compile=True)
+        self._run_to_end = tf.function(self._to_end, jit_compile=True)
 
     @classmethod
     def light(cls) -> NavierStokes:
@@ -138,25 +138,11 @@ class NavierStokes(InverseProblem):
             raise ArgumentError("x['initial']", f"shape {expected} per instance, one value per face", got)
         known = tf.pad(x["initial"], ((0, 0), (half, 0), (0, 0), (0, 0)))
 
-        if not differentiating():
-            u, v = self._force(xi["x0"], xi["v0"])[0]
-            field, _ = self.flow.run((known[..., 0] + u, known[..., 1] + v))
-            return tf.stack(field, axis=-1)[:, half:]
+        def start(parameters: Parameters) -> Field:
+            u, v = self._force(parameters["x0"], parameters["v0"])
+            return known[..., 0] + u, known[..., 1] + v
 
-        @tf.custom_gradient
-        def run(x0: tf.Tensor, v0: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-            (u, v), slopes = self._force(x0, v0)
-            field, tangents = self.flow.run((known[..., 0] + u, known[..., 1] + v), slopes)
-            last, derivative = (tf.stack(both, axis=-1)[:, half:] for both in (field, tangents))
-
-            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                by_direction = tf.reshape(derivative, (DIRECTIONS, *last.shape)) * upstream
-                slope = tf.reduce_sum(by_direction, axis=(2, 3, 4))
-                return slope[0], tf.stack([slope[1], slope[2]], axis=1)
-
-            return last, gradient
-
-        return run(xi["x0"], xi["v0"])
+        return tf.stack(self.flow.run(start, xi), axis=-1)[:, half:]
 
     def loss(self, prediction: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Return half the sum of squared velocity errors in the upper half, (n,)."""
@@ -179,23 +165,20 @@ class NavierStokes(InverseProblem):
 
     def _observe(self, noise: NDArray[Any], x0: NDArray[Any], v0: NDArray[Any]) -> NDArray[Any]:
         """Run whole fields (n, cells, cells, 2) to the end."""
-        u, v = self._force(tf.constant(x0), tf.constant(v0))[0]
+        u, v = self._force(tf.constant(x0), tf.constant(v0))
         return np.stack(self._run_to_end(noise[..., 0] + u, noise[..., 1] + v), axis=-1)
 
-    def _force(self, x0: tf.Tensor, v0: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Return the blob's velocity and its derivatives by x0, v0[0] and v0[1], stacked over the instances."""
+    def _to_end(self, *start: tf.Tensor) -> Field:
+        return self.flow.run(lambda _: start, {})
+
+    def _force(self, x0: tf.Tensor, v0: tf.Tensor) -> Field:
+        """Return the blob's velocity on the left and on the bottom faces."""
         places = [tf.constant(place, x0.dtype) for place in self.grid.positions()]
-        centre = x0[:, None, None]
-        blobs, slopes = [], []
+        velocity = []
         for component, (x, y) in enumerate((places[:2], places[2:])):
-            speed = v0[:, component, None, None]
-            square = tf.square(x - centre) + tf.square(y - FORCE_HEIGHT)
-            shape = tf.exp(-0.5 * square / FORCE_RADIUS**2)
-            by_v0 = [tf.zeros_like(shape), tf.zeros_like(shape)]
-            by_v0[component] = shape
-            blobs.append(speed * shape)
-            slopes.append(tf.concat([speed * shape * (x - centre) / FORCE_RADIUS**2, *by_v0], axis=0))
-        return (blobs[0], blobs[1]), (slopes[0], slopes[1])
+            square = tf.square(x - x0[:, None, None]) + tf.square(y - FORCE_HEIGHT)
+            velocity.append(v0[:, component, None, None] * tf.exp(-0.5 * square / FORCE_RADIUS**2))
+        return velocity[0], velocity[1]
 
     def _random_field(self, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
         """Draw divergence-free velocity fields that no wall or obstacle is in the way of, (n, cells, cells, 2)."""

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from helpers import Decay, Fragile, Traced, central_difference, decay_set, fragile_set
 
-from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, set_cores
 from kerasjoint.objective import padded_size
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
@@ -57,10 +57,24 @@ def test_no_tracing_for_known_shapes() -> None:
 
 @pytest.mark.parametrize(
     ("n", "chunk", "size"),
-    [(1, None, 1), (2, None, 4), (4, None, 4), (5, None, 16), (65, None, 256), (3, 8, 4), (7, 6, 12), (7, 3, 9)],
+    [
+        (1, None, 1),
+        (2, None, 4),
+        (4, None, 4),
+        (5, None, 16),
+        (65, None, 256),
+        (2, 8, 2),
+        (7, 8, 8),
+        (7, 3, 9),
+        (65, 32, 72),
+    ],
 )
 def test_padding_serves_many_sizes_with_few(n: int, chunk: int | None, size: int) -> None:
-    assert padded_size(n, chunk) == size
+    set_cores(2)
+    try:
+        assert padded_size(n, chunk) == size
+    finally:
+        set_cores(None)
 
 
 @pytest.mark.parametrize("chunk", [None, 2])

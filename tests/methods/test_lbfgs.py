@@ -7,9 +7,10 @@ from helpers import Decay, Rosenbrock, assert_same_bits, decay_set, rosenbrock_s
 from scipy.optimize import minimize
 
 from kerasjoint import ArgumentError, ProblemSet, Status
-from kerasjoint.methods import LBFGS, ScipyLBFGS
+from kerasjoint.methods import LBFGS, LockstepLBFGS, ScipyLBFGS
 
-LOCAL = pytest.mark.parametrize("method", [LBFGS, ScipyLBFGS])
+CLASSES = [LBFGS, LockstepLBFGS, ScipyLBFGS]
+LOCAL = pytest.mark.parametrize("method", CLASSES)
 
 
 class Trapped(Rosenbrock):
@@ -18,6 +19,23 @@ class Trapped(Rosenbrock):
     def forward(self, xi, x):
         inside = (x["bad"] < 0.5) | ((x["bad"] < 1.5) & (xi["point"][:, 0] < 0.9))
         return super().forward(xi, x) * tf.where(inside, 1 + 0 * x["bad"], np.nan * x["bad"])[:, None]
+
+
+def watch(problem_set: ProblemSet, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[np.ndarray, float]]]:
+    """Collect every unknown and loss that is evaluated from now on, per instance, in order."""
+    for m in range(1, len(problem_set) + 1):
+        problem_set.compile(m)
+    seen: list[list[tuple[np.ndarray, float]]] = [[] for _ in range(len(problem_set))]
+    original = ProblemSet.value_and_gradient
+
+    def watched(self: ProblemSet, xi: np.ndarray, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, gradient = original(self, xi, instances)
+        for i, *trial in zip(instances, xi, value, strict=True):
+            seen[i].append(tuple(trial))
+        return value, gradient
+
+    monkeypatch.setattr(ProblemSet, "value_and_gradient", watched)
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +136,23 @@ def test_it_starts_where_told(rosenbrock: ProblemSet, method: type) -> None:
 def test_every_evaluation_is_counted_and_the_best_is_kept(
     rosenbrock: ProblemSet, method: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in (1, 4):
-        rosenbrock[:n].compile()
-    seen: dict[float, list[float]] = {a: [] for a in rosenbrock.x["a"]}
-    original = ProblemSet.value_and_gradient
-
-    def watched(problem_set: ProblemSet, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        value, gradient = original(problem_set, xi)
-        for a, loss in zip(problem_set.x["a"], value, strict=True):
-            seen[a].append(loss)
-        return value, gradient
-
-    monkeypatch.setattr(ProblemSet, "value_and_gradient", watched)
+    seen = watch(rosenbrock, monkeypatch)
     solution = method(max_iterations=15).solve(rosenbrock)
-    assert solution.evaluations.tolist() == [len(losses) for losses in seen.values()]
-    assert solution.loss.tolist() == [min(losses) for losses in seen.values()]
+    assert solution.evaluations.tolist() == [len(trials) for trials in seen]
+    assert solution.loss.tolist() == [min(loss for _, loss in trials) for trials in seen]
+
+
+@LOCAL
+@pytest.mark.parametrize("first_step", [0.01, 0.3, 2.0])
+def test_the_first_trial_is_as_far_away_as_asked(
+    rosenbrock: ProblemSet, method: type, first_step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = watch(rosenbrock, monkeypatch)
+    method(max_iterations=1).solve(rosenbrock, first_step=first_step)
+    for (start, _), *trials in seen:
+        # SciPy evaluates the start once more.
+        lengths = [np.linalg.norm(trial - start) for trial, _ in trials]
+        assert next(filter(None, lengths)) == pytest.approx(first_step)
 
 
 def test_scipys_own_count_agrees(rosenbrock: ProblemSet) -> None:
@@ -205,7 +225,7 @@ def test_a_bad_start_is_refused(decay: ProblemSet, method: type) -> None:
 
 
 def test_one_instance_is_enough() -> None:
-    for method in (LBFGS, ScipyLBFGS):
+    for method in CLASSES:
         solution = method().solve(decay_set(Decay(), n=1))
         assert (len(solution), solution.solved.tolist()) == (1, [True])
         assert rosenbrock_set(Rosenbrock(), 1)[0].y.shape == (1, 2)

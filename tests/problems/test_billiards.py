@@ -99,7 +99,7 @@ def test_gradients_stay_finite_at_the_edge_of_a_hit() -> None:
     for dtype in (tf.float64, tf.float32):
         tensors = [tf.constant(array, dtype) for array in (v0, x["cue"], x["ball"], problem_set.y)]
         value, gradient = problem.compiled.value_and_gradient(
-            tensors[0], {"cue": tensors[1], "ball": tensors[2]}, tensors[3]
+            tensors[0], None, {"cue": tensors[1], "ball": tensors[2]}, tensors[3]
         )
         assert np.isfinite(value).all()
         np.testing.assert_array_equal(np.any(gradient, axis=1), grazing)
@@ -151,7 +151,7 @@ def test_a_seed_fixes_every_bit(draw: str) -> None:
 
 def test_single_precision_agrees(billiards: ProblemSet) -> None:
     x = {name: tf.constant(array, tf.float32) for name, array in billiards.x.items()}
-    got = billiards.problem.compiled.predict(tf.constant(billiards.truth, tf.float32), x)
+    got = billiards.problem.compiled.predict(tf.constant(billiards.truth, tf.float32), None, x, ())
     assert got.dtype == tf.float32
     np.testing.assert_allclose(got, billiards.y, atol=1e-4)
 

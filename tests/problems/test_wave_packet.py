@@ -33,7 +33,7 @@ def test_gradients_agree_with_finite_differences_and_by_hand(wave_packet: Proble
 
 
 def test_single_precision_agrees_and_stays_single(wave_packet: ProblemSet) -> None:
-    got = wave_packet.problem.compiled.predict(tf.constant(T0, tf.float32), {})
+    got = wave_packet.problem.compiled.predict(tf.constant(T0, tf.float32), None, {}, ())
     assert got.dtype == tf.float32
     np.testing.assert_allclose(got, packet(T0, 1, 20), atol=5e-5)
 

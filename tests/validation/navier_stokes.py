@@ -48,7 +48,7 @@ def taylor_green(title: str, levels: list[tuple[int, float]], speed: float, visc
         x_u, y_u, x_v, y_v = flow.grid.positions()
         u = speed * np.sin(wave * x_u) * np.cos(wave * y_u)
         v = -speed * np.cos(wave * x_v) * np.sin(wave * y_v)
-        field, _ = flow.run((tf.constant(u[None]), tf.constant(v[None])))
+        field = flow.run(lambda _, u=u, v=v: (tf.constant(u[None]), tf.constant(v[None])), {})
         decay = np.exp(-2 * viscosity * wave**2 * end)
         error = max(float(np.abs(part[0] - decay * exact).max()) for part, exact in zip(field, (u, v), strict=True))
         rows.append([cells, dt, error / speed, float(np.log2(previous / error)) if previous else "-"])
@@ -92,6 +92,7 @@ def cost() -> None:
         data = problem.sample(n, seed=0)
         for dtype in (tf.float64, tf.float32):
             arrays = tf.nest.map_structure(lambda a, d=dtype: tf.constant(a, d), (data.truth, data.x, data.y))
+            arrays = (arrays[0], tf.range(n), *arrays[1:])
             value = _seconds(lambda a=arrays: problem.compiled.value(*a))
             gradient = _seconds(lambda a=arrays: problem.compiled.value_and_gradient(*a))
             rows.append([n, dtype.name, value, gradient])

@@ -1,0 +1,191 @@
+"""L-BFGS on all instances in lockstep: each for itself, and one batch evaluation serves all that are not done."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.line_search import LineSearch
+from kerasjoint.methods.stopping import Stagnation, stalled_status
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution, Status
+from kerasjoint.tracking import Path, TrackedObjective, stationary_status
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+EPSILON = float(np.finfo(np.float64).eps)
+GOING_ON = np.int8(-1)
+
+
+class LockstepLBFGS(LocalMethod):
+    """L-BFGS in which every instance has its own history and line search, and no instance waits for another.
+
+    Each round evaluates one trial point of every instance that is not done, in one batch on all cores. So the cost is
+    what the evaluations cost, where a loop over instances pays for small batches, and a batched optimiser that runs one
+    line search for all pays for its slowest member. The line search is that of Moré and Thuente with strong Wolfe
+    conditions; where it fails, the instance forgets its history and tries the gradient's direction. It ends if that
+    fails too, where the decrease to be expected is below rounding, and where five iterations gain less than 1e-9.
+
+    Its parameters are those of ``LocalMethod``.
+
+    Example
+    -------
+    >>> LockstepLBFGS().solve(problem_set)
+    """
+
+    name = "lockstep-lbfgs"
+
+    def solve(
+        self,
+        problem_set: ProblemSet,
+        seed: int = 0,
+        *,
+        start: FloatArray | None = None,
+        first_step: float | None = None,
+    ) -> Solution:
+        """Solve all instances; see ``LocalMethod.solve``."""
+        z = check_start(problem_set, start)
+        first_step = self.first_step if first_step is None else first_step
+        check_positive(first_step=first_step)
+        began = time.perf_counter()
+        objective = TrackedObjective(problem_set)
+        loss, gradient = objective(z, np.arange(len(z)))
+        status = stationary_status(loss, gradient)
+        path = Path(z, loss, self.max_iterations)
+        rows = np.flatnonzero(status == Status.ITERATIONS)
+        active = _Active(rows, z[rows], loss[rows], gradient[rows], first_step, self.history_size)
+        while active.rows.size:
+            moved, verdict = active.advance(objective, self.tolerance, self.max_iterations)
+            path.reach(
+                active.rows[moved],
+                active.iterations[moved],
+                active.z[moved],
+                active.loss[moved],
+                objective.evaluations[active.rows[moved]],
+            )
+            ended = verdict != GOING_ON
+            status[active.rows[ended]] = verdict[ended]
+            if ended.any():
+                active.keep(~ended)
+        seconds = time.perf_counter() - began
+        last, history = (path.z, path.loss), path.history(problem_set, seconds - objective.compile_seconds)
+        return objective.solution(self.name, type(self).__name__, last, status, path.iterations, seconds, history)
+
+
+class _Active:
+    """The instances that are not done: iterate, history and line search of each, in arrays with m on axis 0."""
+
+    def __init__(
+        self,
+        rows: NDArray[np.intp],
+        z: FloatArray,
+        loss: FloatArray,
+        gradient: FloatArray,
+        first_step: float,
+        history_size: int,
+    ) -> None:
+        m, size = z.shape
+        self.rows, self.z, self.loss, self.gradient = rows, z, loss, gradient
+        self.iterations = np.zeros(m, dtype=np.int64)
+        self._first_step = np.full(m, first_step)
+        self._scale = first_step / np.linalg.norm(gradient, axis=1)
+        self._length = np.full(m, first_step)
+        # Correction pairs in a ring, the latest at (pairs - 1) mod history_size; unused ones are zero: no correction.
+        self._pairs = np.zeros(m, dtype=np.int64)
+        self._moves, self._changes = np.zeros((2, m, history_size, size))
+        self._inverse_curvature = np.zeros((m, history_size))
+        # Where the line search's best trial is.
+        self._near_z, self._near_loss, self._near_gradient = z.copy(), loss.copy(), gradient.copy()
+        self._stagnation = Stagnation(loss)
+        self._direction = -gradient * self._scale[:, None]
+        self._search = LineSearch(loss, np.sum(gradient * self._direction, axis=1))
+
+    def keep(self, mask: Mask) -> None:
+        """Drop the other instances."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[mask])
+        self._stagnation.keep(mask)
+        self._search.keep(mask)
+
+    def advance(
+        self, objective: TrackedObjective, tolerance: float, max_iterations: int
+    ) -> tuple[Mask, NDArray[np.int8]]:
+        """Evaluate one trial of each; return where that ended an iteration, and how each instance ended if it did."""
+        trial = self.z + self._search.step[:, None] * self._direction
+        loss, gradient = objective(trial, self.rows)
+        improved, ended = self._search.advance(loss, np.sum(gradient * self._direction, axis=1))
+        self._near_z[improved] = trial[improved]
+        self._near_loss[improved], self._near_gradient[improved] = loss[improved], gradient[improved]
+        moved = ended & self._search.decreased
+        failed = ended & ~moved
+        self._move(np.flatnonzero(moved))
+
+        largest = np.abs(self.gradient).max(axis=1) * self._scale
+        stuck = failed & (self._pairs == 0)
+        stalled = stuck | self._stagnation.update(self.loss, moved)
+        verdict = np.where(stalled, stalled_status(largest, self._first_step), GOING_ON)
+        verdict[moved & (self.iterations >= max_iterations)] = Status.ITERATIONS
+        verdict[moved & (largest <= tolerance)] = Status.CONVERGED
+
+        self._forget(np.flatnonzero(failed))
+        turning = np.flatnonzero(ended & (verdict == GOING_ON))
+        slope = self._turn(turning)
+        verdict[turning[slope >= -EPSILON * np.abs(self.loss[turning])]] = Status.PRECISION
+        return moved, verdict
+
+    def _move(self, rows: NDArray[np.intp]) -> None:
+        """Go to the best trial and remember the correction pair unless the curvature along it is not positive."""
+        move, change = self._near_z[rows] - self.z[rows], self._near_gradient[rows] - self.gradient[rows]
+        self.z[rows], self.loss[rows] = self._near_z[rows], self._near_loss[rows]
+        self.gradient[rows] = self._near_gradient[rows]
+        self._length[rows] = np.linalg.norm(move, axis=1)
+        self.iterations[rows] += 1
+        curvature = np.sum(move * change, axis=1)
+        useful = curvature > EPSILON * np.sum(change * change, axis=1)
+        rows, move, change = rows[useful], move[useful], change[useful]
+        slot = self._pairs[rows] % self._moves.shape[1]
+        self._moves[rows, slot], self._changes[rows, slot] = move, change
+        self._inverse_curvature[rows, slot] = 1 / curvature[useful]
+        self._pairs[rows] += 1
+
+    def _forget(self, rows: NDArray[np.intp]) -> None:
+        self._pairs[rows] = 0
+        for pairs in (self._moves, self._changes, self._inverse_curvature):
+            pairs[rows] = 0.0
+
+    def _turn(self, rows: NDArray[np.intp]) -> FloatArray:
+        """Begin a search of the instances ``rows`` in their quasi-Newton direction; return the slopes along it."""
+        gradient = self.gradient[rows]
+        direction = -self._inverse_hessian(rows, gradient)
+        steepest = (self._pairs[rows] == 0) | ~(np.sum(direction * gradient, axis=1) < 0)
+        norm = np.linalg.norm(gradient[steepest], axis=1)
+        direction[steepest] = -gradient[steepest] * (self._length[rows[steepest]] / norm)[:, None]
+        slope = np.sum(direction * gradient, axis=1)
+        self._direction[rows] = direction
+        self._near_z[rows], self._near_loss[rows], self._near_gradient[rows] = self.z[rows], self.loss[rows], gradient
+        self._search.restart(rows, self.loss[rows], slope)
+        return slope
+
+    def _inverse_hessian(self, rows: NDArray[np.intp], vector: FloatArray) -> FloatArray:
+        """Multiply by the inverse Hessian that the correction pairs stand for: Nocedal's two loops."""
+        size = self._moves.shape[1]
+        latest = (self._pairs[rows, None] - 1 - np.arange(size)) % size
+        moves, changes = self._moves[rows[:, None], latest], self._changes[rows[:, None], latest]
+        inverse = self._inverse_curvature[rows[:, None], latest]
+        result = vector.copy()
+        weights = np.zeros_like(inverse)
+        used = range(min(size, int(self._pairs[rows].max(initial=0))))
+        for k in used:
+            weights[:, k] = inverse[:, k] * np.sum(moves[:, k] * result, axis=1)
+            result -= weights[:, k, None] * changes[:, k]
+        square = np.sum(changes[:, 0] ** 2, axis=1) * inverse[:, 0]
+        result /= np.where(square > 0, square, 1.0)[:, None]
+        for k in reversed(used):
+            back = weights[:, k] - inverse[:, k] * np.sum(changes[:, k] * result, axis=1)
+            result += back[:, None] * moves[:, k]
+        return result

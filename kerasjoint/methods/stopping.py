@@ -1,0 +1,43 @@
+"""When a local method gives an instance up, and what it then says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.solution import Status
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Where the objective has kinks, a line search finds decreases in the last digits for hundreds of iterations.
+STAGNATION = 1e-9
+IDLE_ITERATIONS = 5
+SMALL_GRADIENT = 1e-4
+
+
+class Stagnation:
+    """Tells which instances gained less than 1e-9 of their loss in five iterations."""
+
+    def __init__(self, loss: FloatArray) -> None:
+        self._reference = loss.copy()
+        self._idle = np.zeros(len(loss), dtype=int)
+
+    def update(self, loss: FloatArray, moved: Mask) -> Mask:
+        """Take in the losses (m,) of instances after an iteration, where ``moved``; return where nothing happens."""
+        gained = moved & (self._reference - loss > STAGNATION * np.abs(self._reference))
+        self._reference = np.where(gained, loss, self._reference)
+        self._idle = np.where(gained, 0, self._idle + moved)
+        return self._idle >= IDLE_ITERATIONS
+
+    def keep(self, mask: Mask) -> None:
+        """Drop the other instances."""
+        self._reference, self._idle = self._reference[mask], self._idle[mask]
+
+
+def stalled_status(largest: FloatArray, first_step: float) -> NDArray[np.int8]:
+    """Return what to call instances that find no decrease: ``PRECISION`` if the gradient is small, else ``FAILED``.
+
+    ``largest`` is the largest component of the scaled gradient, whose length was ``first_step`` at the start.
+    """
+    return np.where(largest <= SMALL_GRADIENT * first_step, Status.PRECISION, Status.FAILED).astype(np.int8)
