@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from kerasjoint.experiments.tables import in_refined_comparison
 from kerasjoint.methods import METHODS
 
 # One colour per method throughout, told apart in print and by the colour-blind.
-COLOURS = dict(zip(METHODS, ("#000000", "#7f7f7f", "#d55e00", "#0072b2", "#009e73"), strict=False))
-DASHES = dict(zip(METHODS, ("", (1, 1), "", (4, 2), (4, 1, 1, 1)), strict=False))
+COLOURS = dict(zip(METHODS, cycle(("#000000", "#7f7f7f", "#cc79a7", "#e69f00", "#d55e00", "#0072b2", "#009e73"))))
+DASHES = dict(zip(METHODS, cycle(("", (1, 1), (2, 1), (6, 1), "", (4, 2), (4, 1, 1, 1)))))
 LOWEST = 1e-32
 
 

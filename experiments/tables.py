@@ -12,7 +12,7 @@ from kerasjoint.experiments.paper import paper_fractions
 from kerasjoint.methods import METHODS
 
 BEST_OF_BOTH = "better of both"
-REFERENCES = ("lbfgs", "scipy-lbfgs")
+REFERENCES = ("lbfgs", "scipy-lbfgs", "lockstep-lbfgs")
 VARIANT = ["method", "stage", "selection"]
 KEY = ["n", "seed", "instance"]
 FRACTIONS = ("better", "equal", "worse", "better_tol", "equal_tol", "worse_tol", "solved")

@@ -161,7 +161,8 @@ def piece_size(n: int, chunk: int) -> int:
     """Return how many of ``n`` instances one compiled call evaluates: one of few sizes, such that all cores share."""
     calls = -(-n // chunk)
     share = -(-n // (-(-calls // cores()) * cores()))
-    sizes = [1, *(size for size in (4, 8, 16) if size < chunk), *range(24, chunk, 8), chunk]
+    powers = (1 << k for k in range(2, chunk.bit_length()))
+    sizes = sorted({1, *(size for size in powers if size < chunk), chunk if chunk < 32 else chunk * 3 // 4, chunk})
     return next(size for size in sizes if size >= share)
 
 

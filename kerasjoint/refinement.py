@@ -24,7 +24,7 @@ def refine(
     solution
         Where to start.
     method
-        The local method; default ``LBFGS()``.
+        The local method; default ``LockstepLBFGS()``, the fastest (``reports/benchmarks.md``).
     first_step
         Length of the first trial step in normalised coordinates: short, since the minimum sought is the one nearby. The
         line search lengthens it where that pays.
@@ -47,9 +47,9 @@ def refine(
     if own is not problem_set and not (own.has_instances_of(problem_set) and (own.guess == problem_set.guess).all()):
         raise ArgumentError("solution", "a solution of this problem set, with its guess", f"one of {own}")
     if method is None:
-        from kerasjoint.methods.lbfgs import LBFGS
+        from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 
-        method = LBFGS()
+        method = LockstepLBFGS()
     check_method("method", method, local=True)
     refined = method.solve(problem_set, start=solution.z, first_step=first_step)
     history = refined.history.copy()

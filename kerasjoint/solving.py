@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
-from kerasjoint.methods.lbfgs import LBFGS
+from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.refinement import refine
 from kerasjoint.solution import Solution, best_of
@@ -28,7 +28,7 @@ def solve(
     seed
         Of the method.
     local_method
-        What refines, and runs from the guess; default ``LBFGS()``.
+        What refines, and runs from the guess; default ``LockstepLBFGS()``.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def solve(
     check_problem_set(problem_set)
     chosen = METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
-    local_method = LBFGS() if local_method is None else local_method
+    local_method = LockstepLBFGS() if local_method is None else local_method
     check_method("local_method", local_method, local=True)
     solution = chosen.solve(problem_set, seed)
     if not chosen.learns:

@@ -9,6 +9,7 @@ from kerasjoint.registry import Registry
 if TYPE_CHECKING:
     from kerasjoint.methods.lbfgs import LBFGS
     from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+    from kerasjoint.methods.multi_start import MultiStart
     from kerasjoint.methods.neural_adjoint import NeuralAdjoint
     from kerasjoint.methods.reparameterized import Reparameterized
     from kerasjoint.methods.scipy_lbfgs import ScipyLBFGS
@@ -22,6 +23,7 @@ METHODS = Registry(
         "lbfgs": (f"{_HERE}.lbfgs:LBFGS", "batched L-BFGS of TensorFlow Probability, every instance for itself"),
         "lockstep-lbfgs": (f"{_HERE}.lockstep_lbfgs:LockstepLBFGS", "batched L-BFGS, no instance waits for another"),
         "scipy-lbfgs": (f"{_HERE}.scipy_lbfgs:ScipyLBFGS", "SciPy's L-BFGS-B, one instance after the other"),
+        "multi-start": (f"{_HERE}.multi_start:MultiStart", "batched L-BFGS from many random starts"),
         "reparameterized": (f"{_HERE}.reparameterized:Reparameterized", "one network trained through the simulator"),
         "supervised": (f"{_HERE}.supervised:Supervised", "a network trained on synthetic solutions"),
         "neural-adjoint": (f"{_HERE}.neural_adjoint:NeuralAdjoint", "L-BFGS on a learned surrogate of the simulator"),
@@ -30,7 +32,16 @@ METHODS = Registry(
 
 _CLASSES = {METHODS.class_name(name): name for name in METHODS}
 
-__all__ = ["LBFGS", "METHODS", "LockstepLBFGS", "NeuralAdjoint", "Reparameterized", "ScipyLBFGS", "Supervised"]
+__all__ = [
+    "LBFGS",
+    "METHODS",
+    "LockstepLBFGS",
+    "MultiStart",
+    "NeuralAdjoint",
+    "Reparameterized",
+    "ScipyLBFGS",
+    "Supervised",
+]
 
 
 def __getattr__(name: str) -> Any:

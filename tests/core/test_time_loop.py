@@ -102,3 +102,55 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], name: str) -> N
     with pytest.raises(ArgumentError) as caught:
         integrate(lambda p: p["u"], lambda u, p: u, {"u": tf.ones((2, 1))}, **{"steps": STEPS} | arguments)
     assert caught.value.argument == name
+
+
+def linearized_step(state, tangents, parameters, directions):
+    """The pendulum's step and its derivative, written out; the directions are stacked over the instances."""
+    many = tangents[0].shape[0] // N
+
+    def tile(values):
+        return tf.tile(values, [many])
+
+    position, (by_position, by_speed) = state[0], tangents
+    push, turn = parameters["push"], directions["push"]
+    slope = tile(push[:, 0] * tf.cos(position)) * by_position + turn[:, 0] * tile(tf.sin(position))
+    by_speed = by_speed + DT * (turn[:, 1] - slope)
+    return step(state, parameters), (by_position + DT * by_speed, by_speed)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("store_every", [None, 4])
+def test_a_linearized_step_gives_the_same(store_every: int | None, last: bool) -> None:
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return linearized_step(*arguments)
+
+    @tf.function(jit_compile=True)
+    def both(xi: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        results = []
+        for linearized in (counted, None):
+            with tf.GradientTape() as tape:
+                tape.watch(xi)
+                # One number per instance: the instances are the first and the last axis at once.
+                states = integrate(
+                    lambda p: (p["start"], tf.zeros_like(p["start"])),
+                    step,
+                    {"start": xi[:, 0], "push": xi[:, 1:]},
+                    STEPS,
+                    store_every=store_every,
+                    linearized=linearized,
+                    instances_last=last,
+                )
+                loss = tf.reduce_sum(tf.stack([tf.exp(part) for part in states]))
+            results += [tf.stack(states), tape.gradient(loss, xi)]
+        return tuple(results)
+
+    states, gradient, expected_states, expected_gradient = both(tf.constant(XI))
+    assert calls
+    np.testing.assert_array_equal(states, expected_states)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-12)
+    stored = by_numpy(XI)[:, 3::4] if store_every else by_numpy(XI)[:, -1]
+    axes = (2, 1, 0) if last and store_every else (2, 0, 1) if store_every else (1, 0)
+    np.testing.assert_allclose(states, stored.transpose(axes), rtol=1e-12)

@@ -5,7 +5,7 @@ import pytest
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, refine, solve
-from kerasjoint.methods import LBFGS, Reparameterized, ScipyLBFGS, Supervised
+from kerasjoint.methods import LBFGS, LockstepLBFGS, Reparameterized, ScipyLBFGS, Supervised
 from kerasjoint.solution import best_of
 
 
@@ -17,7 +17,7 @@ def rough(decay: ProblemSet) -> Solution:
 @pytest.mark.parametrize("method", [None, LBFGS(), ScipyLBFGS()], ids=["default", "lbfgs", "scipy"])
 def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, method: object) -> None:
     refined = refine(decay, rough, method)
-    alone = (method or LBFGS()).solve(decay, start=rough.z, first_step=0.01)
+    alone = (method or LockstepLBFGS()).solve(decay, start=rough.z, first_step=0.01)
     assert (refined.loss <= rough.loss).all()
     np.testing.assert_allclose(refined.xi, decay.truth, rtol=1e-9)
     np.testing.assert_array_equal(refined.xi, alone.xi)
@@ -25,7 +25,7 @@ def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, metho
         np.testing.assert_array_equal(getattr(refined, name), getattr(rough, name) + getattr(alone, name))
     assert refined.seconds > rough.seconds
     assert refined.method == "lbfgs + refine"
-    assert refined.engine == f"LBFGS, {type(method or LBFGS()).__name__}"
+    assert refined.engine == f"LBFGS, {type(method or LockstepLBFGS()).__name__}"
     assert refined.history["evaluations"].iloc[-1] == refined.evaluations.mean()
     assert refined.history["mean"].iloc[0] == pytest.approx(rough.loss.mean(), rel=1e-12)
 

@@ -1,0 +1,101 @@
+"""Multi-start L-BFGS: what one would try next, given as many evaluations as joint optimisation takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kerasjoint.checks import check_count
+from kerasjoint.methods.base import Method, check_problem_set
+from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution
+from kerasjoint.tracking import History
+
+FloatArray = NDArray[np.float64]
+
+BATCH = 256
+
+
+class MultiStart(Method):
+    """``LockstepLBFGS`` from the guess and then from random starts, instance by instance; the best is kept.
+
+    Starts are uniform within bounds; unknowns without bounds are normal around the guess, with ``scale`` as deviation.
+
+    Parameters
+    ----------
+    evaluations
+        Budget per instance: no run begins once so many evaluations are spent, so the last run may exceed it. The epochs
+        of joint optimisation plus the evaluations of its refinement make the comparison a fair one.
+    max_iterations, history_size, tolerance
+        Of each run, as in ``LocalMethod``.
+
+    Example
+    -------
+    >>> MultiStart(evaluations=1000).solve(problem_set, seed=0)
+    """
+
+    name = "multi-start"
+
+    def __init__(
+        self, evaluations: int = 1000, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12
+    ) -> None:
+        self.evaluations = check_count("evaluations", evaluations)
+        self._local = LockstepLBFGS(max_iterations, history_size, tolerance)
+
+    def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
+        """Solve all instances; see ``Method.solve``."""
+        generator = np.random.default_rng(np.random.SeedSequence([seed, len(check_problem_set(problem_set))]))
+        best = self._local.solve(problem_set)
+        start, history = best.history.iloc[:1], History(problem_set)
+        runs = 1
+        history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
+        while (best.evaluations < self.evaluations).any():
+            rows = self._next_rows(best.evaluations)
+            found = self._local.solve(problem_set[rows], start=_draw(problem_set, rows, generator))
+            best = _keep_better(best, rows, found)
+            runs += 1
+            history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
+        curve = pd.concat([start, history.frame], ignore_index=True)
+        return replace(best, method=self.name, engine=type(self).__name__, history=curve)
+
+    def _next_rows(self, spent: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return the instances to start next, several times where a batch has room and the budget too."""
+        left = self.evaluations - spent
+        rows = np.flatnonzero(left > 0)
+        copies = max(1, min(BATCH // len(rows), int(left[rows].min()) // max(int(spent.mean()), 1)))
+        return np.tile(rows, copies)
+
+
+def _draw(problem_set: ProblemSet, rows: NDArray[np.intp], generator: np.random.Generator) -> FloatArray:
+    """Draw starts in normalised coordinates, (m, d)."""
+    space, guess = problem_set.problem.space, problem_set.guess[rows]
+    normal = generator.standard_normal(guess.shape)
+    share = generator.uniform(0.0, 1.0, guess.shape)
+    lower, upper = (np.where(space.bounded, bound, 0.0) for bound in (space.lower, space.upper))
+    inside = np.clip(lower + share * (upper - lower), np.nextafter(lower, upper), np.nextafter(upper, lower))
+    return np.where(space.bounded, space.to_z(np.where(space.bounded, inside, guess), guess), normal)
+
+
+def _keep_better(best: Solution, rows: NDArray[np.intp], found: Solution) -> Solution:
+    """Return the better of both for each instance, ``found`` being runs of the instances ``rows`` (m,)."""
+    arrays = {name: getattr(best, name).copy() for name in ("xi", "z", "loss", "status")}
+    # The last assignment to an index stays: so the runs are gone through from the worst to the best.
+    order = np.argsort(-found.loss, kind="stable")
+    order = order[found.loss[order] < best.loss[rows[order]]]
+    for name, array in arrays.items():
+        array[rows[order]] = getattr(found, name)[order]
+    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
+    for name, count in counts.items():
+        np.add.at(count, rows, getattr(found, name))
+    return replace(
+        best,
+        **arrays,
+        **counts,
+        seconds=best.seconds + found.seconds,
+        compile_seconds=best.compile_seconds + found.compile_seconds,
+        last=best.last._replace(xi=arrays["xi"], z=arrays["z"], loss=arrays["loss"]),
+    )

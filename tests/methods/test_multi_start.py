@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits
+
+from kerasjoint import ArgumentError, ProblemSet
+from kerasjoint.methods import LockstepLBFGS, MultiStart
+from kerasjoint.methods.multi_start import _draw
+
+BUDGET = 200
+
+
+@pytest.fixture(scope="module")
+def waves(wave_packet: ProblemSet) -> ProblemSet:
+    return wave_packet.problem.sample(16, seed=3)
+
+
+def test_it_never_loses_to_a_single_start_and_finds_more(waves: ProblemSet) -> None:
+    once, many = LockstepLBFGS().solve(waves), MultiStart(BUDGET).solve(waves, seed=0)
+    assert (many.loss <= once.loss).all()
+    assert many.solved.sum() > once.solved.sum() + 4
+    np.testing.assert_array_equal(many.loss, waves.objective(many.xi))
+    np.testing.assert_allclose(waves.problem.space.to_xi(many.z, waves.guess), many.xi, rtol=1e-15)
+    assert many.history["mean"].is_monotonic_decreasing
+    assert many.history["mean"].iloc[1] == pytest.approx(once.loss.mean())
+    assert many.history["evaluations"].iloc[-1] == many.evaluations.mean()
+
+
+def test_the_budget_is_used_and_hardly_exceeded(waves: ProblemSet) -> None:
+    solution = MultiStart(BUDGET).solve(waves, seed=0)
+    assert (solution.evaluations >= BUDGET).all()
+    assert solution.evaluations.mean() < 1.3 * BUDGET
+    one = MultiStart(1).solve(waves)
+    assert_same_bits(one, LockstepLBFGS().solve(waves))
+
+
+def test_seeds_make_the_starts(waves: ProblemSet) -> None:
+    first = MultiStart(BUDGET).solve(waves, seed=0)
+    assert_same_bits(first, MultiStart(BUDGET).solve(waves, seed=0))
+    assert (first.evaluations != MultiStart(BUDGET).solve(waves, seed=1).evaluations).any()
+
+
+def test_starts_fill_the_bounds_or_surround_the_guess(waves: ProblemSet, rosenbrock: ProblemSet) -> None:
+    rows = np.tile(np.arange(len(waves)), 200)
+    space = waves.problem.space
+    starts = space.to_xi(_draw(waves, rows, np.random.default_rng(0)), waves.guess[rows])
+    share = ((starts - space.lower) / (space.upper - space.lower))[:, 0]
+    assert np.histogram(share, 4, (0, 1))[0] == pytest.approx(np.full(4, len(rows) / 4), rel=0.1)
+    free = _draw(rosenbrock, np.tile(np.arange(4), 500), np.random.default_rng(0))
+    assert free.mean(axis=0) == pytest.approx([0, 0], abs=0.1)
+    assert free.std(axis=0) == pytest.approx([1, 1], abs=0.1)
+
+
+@pytest.mark.parametrize("evaluations", [0, -5, 2.5, True])
+def test_a_useless_budget_is_refused(evaluations: object) -> None:
+    with pytest.raises(ArgumentError, match="evaluations: expected a positive integer"):
+        MultiStart(evaluations)
