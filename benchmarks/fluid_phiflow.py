@@ -1,4 +1,4 @@
-"""The fluid in PhiFlow on JAX, all by its own operators: obstacles, advection, pressure solve, gradient."""
+"""The fluid in PhiFlow (JAX backend), written with its own operators."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ OBSTACLES = [Box(x=(left, right), y=(bottom, top)) for left, right, bottom, top 
 
 
 def prepare(data: Path, n: int, rank_deficiency: int | None = 0) -> Callable[[], dict[str, object]]:
-    """Compile, find out whether the pressure converges, and return what is to be timed.
+    """Find out whether the pressure converges, compile, and return what computes values and gradients once.
+
+    The facts are of a forward run of all n outside of the compiled function, for only there PhiFlow tells of its
+    solves; those of the gradient are not among them.
 
     Parameters
     ----------
@@ -45,12 +48,6 @@ def prepare(data: Path, n: int, rank_deficiency: int | None = 0) -> Callable[[],
         How many instances.
     rank_deficiency
         Of the pressure matrix, for ``Solve``. With None, PhiFlow's default, most solves do not converge.
-
-    Returns
-    -------
-    function
-        Computes values and gradients once. Its facts are of a forward run of all n outside of the compiled function,
-        where alone PhiFlow tells of its solves; those of the gradient are not among them.
     """
     with np.load(data / "fluid.npz") as file:
         known, y = (_grid(_faces(file[name][:n])) for name in ("initial", "y"))

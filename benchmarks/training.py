@@ -36,7 +36,7 @@ def fit(data: Path, n: int, problem: str, epochs: int) -> Run:
 
 
 def by_hand(data: Path, n: int, problem: str, epochs: int) -> Run:
-    """Take the same steps with Adam written out, 50 of them in each compiled loop, and nothing else."""
+    """Take the same steps with Adam written out, 50 of them in each compiled loop, and keep the losses."""
     problem_set, model = _model(problem, n)
     network, space = model.network, problem_set.problem.space
     inputs, x, y, guess = _tensors(problem_set)
@@ -44,7 +44,7 @@ def by_hand(data: Path, n: int, problem: str, epochs: int) -> Run:
     first, second = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
     count = tf.Variable(0.0)
 
-    def step() -> None:
+    def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             xi = space.to_xi(network(inputs), guess)
             prediction = problem_set.problem.forward(space.unflatten(xi), x)
@@ -55,20 +55,19 @@ def by_hand(data: Path, n: int, problem: str, epochs: int) -> Run:
             v.assign(0.999 * v + 0.001 * g * g)
             rate = LEARNING_RATE * tf.sqrt(1 - 0.999**count) / (1 - 0.9**count)
             w.assign_sub(rate * m / (tf.sqrt(v) + 1e-7))
+        return loss
 
     @tf.function(jit_compile=True, autograph=False)
-    def steps() -> None:
-        def body(i: tf.Tensor) -> tf.Tensor:
-            step()
-            return i + 1
-
-        tf.while_loop(lambda i: i < PER_CALL, body, [tf.constant(0)])
+    def steps() -> tf.Tensor:
+        losses = tf.TensorArray(tf.float32, PER_CALL, element_shape=())
+        _, losses = tf.while_loop(
+            lambda i, _: i < PER_CALL, lambda i, losses: (i + 1, losses.write(i, step())), (tf.constant(0), losses)
+        )
+        return losses.stack()
 
     def run() -> dict[str, Any]:
-        for _ in range(epochs // PER_CALL):
-            steps()
-        count.numpy()
-        return {}
+        history = np.concatenate([steps().numpy() for _ in range(epochs // PER_CALL)])
+        return {"last": history[-1]}
 
     return run
 
