@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,11 @@ def floor(data: Path, n: int, name: str = "chaos") -> Run:
     evaluations = methods.LockstepLBFGS().solve(problem_set).evaluations.mean()
 
     def run() -> dict[str, Any]:
-        for _ in range(int(evaluations)):
+        whole, start = int(evaluations), time.perf_counter()
+        for _ in range(whole):
             problem_set.value_and_gradient(problem_set.guess)
-        return {"evaluations": int(evaluations)}
+        seconds = (time.perf_counter() - start) * evaluations / whole
+        return {"seconds": seconds, "evaluations": evaluations}
 
     return run
 

@@ -73,7 +73,8 @@ def _table(rows: pd.DataFrame) -> str:
     for fact in FACTS:
         if fact in rows and rows[fact].notna().any():
             shown[fact] = rows[fact]
-    return shown.to_markdown(index=False, floatfmt=".3g", missingval="")
+    text = shown.map(lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)).replace("nan", "")
+    return text.to_markdown(index=False, disable_numparse=True)
 
 
 def _cost(rows: pd.DataFrame) -> str:

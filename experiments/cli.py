@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kerasjoint.cores import set_cores
 from kerasjoint.errors import KerasjointError
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ def run(
     seeds: Annotated[int | None, typer.Option(help="Number of repetitions.", min=1)] = None,
     method: Annotated[list[str] | None, typer.Option(help="A method; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the rows; default: results/PRESET.")] = None,
+    cores: Annotated[int | None, typer.Option(help="Cores that dear simulations use; default: all.", min=1)] = None,
 ) -> None:
     """Run methods on problems, and write tables and figures. The same command again resumes."""
+    set_cores(cores)
     _import_quietly()
     from kerasjoint.experiments.plan import plan
     from kerasjoint.experiments.preset import load_preset
@@ -75,14 +78,33 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder that a run has wr
 
 
 @app.command()
+def replication(folder: Annotated[Path, typer.Argument(help="Folder of a run of the preset 'paper'.")]) -> None:
+    """Write tables, figures and REPORT.md, our numbers beside the paper's, from the stored rows alone."""
+    from kerasjoint.experiments.replication import write_replication
+    from kerasjoint.experiments.store import Store
+
+    console.print(f"written to {write_replication(Store(folder))}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def pack(folder: Annotated[Path, typer.Argument(help="Folder that a run has written.")]) -> None:
+    """Put the rows of all finished cells into few files, for keeping. A run can still go on from them."""
+    from kerasjoint.experiments.store import Store
+
+    console.print(f"{Store(folder).pack()} cells are in {folder}/cells", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def solve(
     problem: Annotated[str, typer.Argument(help="A problem of the zoo.")],
     file: Annotated[Path, typer.Argument(help="Observations: .npz, or .csv with one instance a row.")],
     out: Annotated[Path, typer.Option(help="Where to write the solution, .csv.")],
     method: Annotated[str, typer.Option(help="A method.")] = "reparameterized",
     seed: Annotated[int, typer.Option(help="Of the method.", min=0)] = 0,
+    cores: Annotated[int | None, typer.Option(help="Cores that dear simulations use; default: all.", min=1)] = None,
 ) -> None:
     """Solve your own observations with a problem of the zoo."""
+    set_cores(cores)
     from kerasjoint.errors import ArgumentError
     from kerasjoint.methods import METHODS
     from kerasjoint.problems import PROBLEMS

@@ -1,4 +1,4 @@
-"""The rows on disk: one folder a cell, written whole or not at all."""
+"""The rows on disk: one folder a cell, written whole or not at all, until they are packed into few files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.plan import Cell
 
 PARTIAL = ".partial-"
+PACK = "packed-"
 
 
 class CellRows(NamedTuple):
@@ -30,7 +32,8 @@ class CellRows(NamedTuple):
 class Store:
     """A folder of finished cells and illustrations.
 
-    Layout: ``cells/<cell>/rows.parquet``, ``curve.parquet`` and ``cell.json``; ``illustrations/<problem>.npz``.
+    Layout: ``cells/<cell>/rows.parquet``, ``curve.parquet`` and ``cell.json``; ``illustrations/<problem>.npz``. Packed
+    cells are together in ``cells/packed-<k>/rows.parquet``, ``curve.parquet`` and ``cells.json``.
 
     Example
     -------
@@ -49,7 +52,8 @@ class Store:
             raise ArgumentError("out", "a new folder, or one with rows of this run", f"{self.folder} with other files")
         self._cells.mkdir(parents=True, exist_ok=True)
         self._illustrations.mkdir(exist_ok=True)
-        for leftover in (*self._cells.glob(f"{PARTIAL}*"), *self._illustrations.glob(f"{PARTIAL}*")):
+        outdated = [folder for folder in self._cells.iterdir() if folder.name in self._packed] + self._packs()[:-1]
+        for leftover in (*self._cells.glob(f"{PARTIAL}*"), *self._illustrations.glob(f"{PARTIAL}*"), *outdated):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for cell in cells:
             if self.has(cell):
@@ -57,7 +61,7 @@ class Store:
 
     def has(self, cell: Cell) -> bool:
         """Tell whether a cell is finished."""
-        return (self._cells / cell.name).is_dir()
+        return cell.name in self._packed or (self._cells / cell.name).is_dir()
 
     def write(self, cell: Cell, content: CellRows) -> None:
         """Store a finished cell."""
@@ -69,6 +73,24 @@ class Store:
         metadata = content.metadata | {"settings": cell.settings}
         (partial / "cell.json").write_text(json.dumps(metadata, indent=1) + "\n")
         os.replace(partial, self._cells / cell.name)
+
+    def pack(self) -> int:
+        """Put all finished cells into few files, for keeping; a run can still go on. Return how many they are."""
+        rows, curves = self.rows(), self.curves()
+        metadata = self._packed | {folder.name: self._read_metadata(folder) for folder in self._loose()}
+        number = int(self._packs()[-1].name.removeprefix(PACK)) + 1 if self._packs() else 1
+        partial = self._cells / f"{PARTIAL}{PACK}{number}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
+        curves.to_parquet(partial / "curve.parquet", index=False, compression="zstd")
+        (partial / "cells.json").write_text(json.dumps(metadata) + "\n")
+        outdated = self._finished()
+        os.replace(partial, self._cells / f"{PACK}{number}")
+        del self.__dict__["_packed"]
+        for folder in outdated:
+            shutil.rmtree(folder)
+        return len(metadata)
 
     def has_illustration(self, problem: str) -> bool:
         """Tell whether a problem's illustration is stored."""
@@ -97,7 +119,8 @@ class Store:
 
     def metadata(self) -> pd.DataFrame:
         """Return one row per finished cell: its settings, seconds, versions and machine."""
-        return pd.DataFrame([self._read_metadata(folder) for folder in self._finished()])
+        self._finished()
+        return pd.DataFrame([*self._packed.values(), *map(self._read_metadata, self._loose())])
 
     @property
     def _cells(self) -> Path:
@@ -107,8 +130,29 @@ class Store:
     def _illustrations(self) -> Path:
         return self.folder / "illustrations"
 
+    def _packs(self) -> list[Path]:
+        """The packed files, the newest last: it holds what the others held."""
+        return sorted(self._cells.glob(f"{PACK}*"), key=lambda folder: int(folder.name.removeprefix(PACK)))
+
+    @cached_property
+    def _packed(self) -> dict[str, dict[str, Any]]:
+        """Metadata of the packed cells, by name."""
+        if not self._packs():
+            return {}
+        path = self._packs()[-1] / "cells.json"
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ArgumentError(str(path), "readable metadata", error) from None
+
+    def _loose(self) -> list[Path]:
+        """The folders of finished cells that are not packed."""
+        names = (PARTIAL, PACK)
+        folders = sorted(path for path in self._cells.glob("*") if not path.name.startswith(names))
+        return [folder for folder in folders if folder.name not in self._packed]
+
     def _finished(self) -> list[Path]:
-        folders = sorted(path for path in self._cells.glob("*") if not path.name.startswith(PARTIAL))
+        folders = self._packs()[-1:] + self._loose()
         if not folders:
             raise ArgumentError("folder", "a folder with the rows of a run", self.folder)
         return folders
@@ -129,7 +173,7 @@ class Store:
             raise ArgumentError(str(folder / "cell.json"), "readable metadata", error) from None
 
     def _check_same(self, cell: Cell) -> None:
-        stored = self._read_metadata(self._cells / cell.name)["settings"]
+        stored = (self._packed.get(cell.name) or self._read_metadata(self._cells / cell.name))["settings"]
         wanted = json.loads(json.dumps(cell.settings))
         different = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
         if different:

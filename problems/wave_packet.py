@@ -12,6 +12,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.unknown import Unknown
 
 SAMPLES = 256
+PRIOR_MARGIN = 2.5
 
 
 class WavePacket(InverseProblem):
@@ -30,6 +31,9 @@ class WavePacket(InverseProblem):
     noise
         Standard deviation of the white Gaussian noise, independent for each sample. At 0.1 the packet is plain to see,
         and far from it, where the overlap of the packets has died away, what is left of the ripples is this noise.
+    margin
+        Distance, in widths, that the bounds of t0 keep from the window's ends; negative lets t0 leave the window. The
+        prior keeps 2.5 widths whatever the bounds are.
 
     Notes
     -----
@@ -52,7 +56,9 @@ class WavePacket(InverseProblem):
     >>> problem_set = WavePacket().sample(n=256, seed=0)
     """
 
-    def __init__(self, amplitude: float = 1.0, width: float = 20.0, noise: float = 0.1) -> None:
+    def __init__(
+        self, amplitude: float = 1.0, width: float = 20.0, noise: float = 0.1, margin: float = PRIOR_MARGIN
+    ) -> None:
         for name, value in (("amplitude", amplitude), ("width", width)):
             if not value > 0:
                 raise ArgumentError(name, "a positive number", value)
@@ -63,8 +69,10 @@ class WavePacket(InverseProblem):
         self.amplitude = amplitude
         self.width = width
         self.noise = noise
-        margin = 2.5 * width
-        self.unknowns = (Unknown("t0", lower=1 + margin, upper=SAMPLES - margin, guess=(1 + SAMPLES) / 2),)
+        low, high = _window(margin * width)
+        if not low < high:
+            raise ArgumentError("margin", f"bounds with room between them, below {(SAMPLES - 1) / width / 2:g}", margin)
+        self.unknowns = (Unknown("t0", lower=low, upper=high, guess=(1 + SAMPLES) / 2),)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the noise-free signal, (n, 256)."""
@@ -73,10 +81,14 @@ class WavePacket(InverseProblem):
         return self.amplitude * tf.sin(delay) * tf.exp(-tf.square(delay / self.width))
 
     def sample(self, n: int, seed: int) -> ProblemSet:
-        """Draw centres uniformly within the bounds and add white Gaussian noise."""
+        """Draw centres uniformly, 2.5 widths from the window's ends, and add white Gaussian noise."""
         n = check_count("n", n)
         generator = np.random.default_rng(seed)
-        space = self.space
-        t0 = generator.uniform(space.lower, space.upper, size=(n, 1))
+        t0 = generator.uniform(*_window(PRIOR_MARGIN * self.width), size=(n, 1))
         signal = self.simulate(t0)
         return ProblemSet(self, y=signal + self.noise * generator.standard_normal(signal.shape), truth=t0)
+
+
+def _window(margin: float) -> tuple[float, float]:
+    """Return the first and the last place at this distance from the window's ends."""
+    return 1 + margin, SAMPLES - margin

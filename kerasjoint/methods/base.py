@@ -49,11 +49,11 @@ class LocalMethod(Method):
         Converged when the largest component of the scaled gradient is below this (the scaled gradient has length
         ``first_step`` at the start).
     first_step
-        Length of the first trial step, in normalised coordinates, where the call names none.
+        Length of the first trial step, in normalised coordinates, where the call names none. 1 is what SciPy takes.
     """
 
     def __init__(
-        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 0.5
+        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 1.0
     ) -> None:
         check_positive(tolerance=tolerance, first_step=first_step)
         self.max_iterations = check_count("max_iterations", max_iterations)

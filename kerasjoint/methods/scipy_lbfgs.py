@@ -20,13 +20,10 @@ FloatArray = NDArray[np.float64]
 class ScipyLBFGS(LocalMethod):
     """``scipy.optimize.minimize(method="L-BFGS-B")`` on one instance after the other, in normalised coordinates.
 
-    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. SciPy's first trial step has
-    length 1, the default of ``first_step`` here; for another length it gets coordinates in that unit.
+    Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. Its first trial step has
+    length 1 always: for another ``first_step`` it gets coordinates in that unit.
 
-    Parameters
-    ----------
-    max_iterations, history_size, tolerance, first_step
-        As in ``LocalMethod``.
+    Its parameters are those of ``LocalMethod``.
 
     Example
     -------
@@ -34,11 +31,6 @@ class ScipyLBFGS(LocalMethod):
     """
 
     name = "scipy-lbfgs"
-
-    def __init__(
-        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 1.0
-    ) -> None:
-        super().__init__(max_iterations, history_size, tolerance, first_step)
 
     def solve(
         self,

@@ -121,7 +121,6 @@ class NavierStokes(InverseProblem):
         if dt > longest:
             raise ArgumentError("dt", f"at most {longest:.4g}, where explicit viscosity {viscosity} is stable", dt)
         self.flow = Flow(self.grid, self.dt, round(end / dt), self.viscosity)
-        self._run_to_end = tf.function(self._to_end, jit_compile=True)
 
     @classmethod
     def light(cls) -> NavierStokes:
@@ -129,14 +128,18 @@ class NavierStokes(InverseProblem):
         return cls(cells=32, dt=4.0)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Return the velocity in the upper half at the end, (n, cells / 2, cells, 2)."""
+        """Return the velocity in the upper half at the end, (n, cells / 2, cells, 2).
+
+        ``x["initial"]`` is the upper half at the start, or the whole field, (n, cells, cells, 2), where it is known.
+        """
         half = self.cells // 2
         if set(x) != {"initial"}:
             raise ArgumentError("x", "one array, 'initial'", sorted(x))
-        expected, got = (half, self.cells, 2), tuple(x["initial"].shape[1:])
-        if got != expected:
-            raise ArgumentError("x['initial']", f"shape {expected} per instance, one value per face", got)
-        known = tf.pad(x["initial"], ((0, 0), (half, 0), (0, 0), (0, 0)))
+        initial = x["initial"]
+        upper, whole, got = (half, self.cells, 2), (self.cells, self.cells, 2), tuple(initial.shape[1:])
+        if got not in (upper, whole):
+            raise ArgumentError("x['initial']", f"shape {upper} per instance, one value per face", got)
+        known = tf.pad(initial, ((0, 0), (self.cells - got[0], 0), (0, 0), (0, 0)))
 
         def start(parameters: Parameters) -> Field:
             u, v = self._force(parameters["x0"], parameters["v0"])
@@ -156,20 +159,13 @@ class NavierStokes(InverseProblem):
         v0 = generator.uniform(*V0_PRIOR, size=(n, 2))
         noise = self._random_field(n, generator)
         half = self.cells // 2
-        y = np.concatenate([self._observe(noise[i : i + 1], x0[i : i + 1], v0[i : i + 1])[:, half:] for i in range(n)])
-        return ProblemSet(self, {"initial": noise[:, half:]}, y, {"x0": x0, "v0": v0})
+        truth = {"x0": x0, "v0": v0}
+        y = self.simulate(truth, {"initial": noise})
+        return ProblemSet(self, {"initial": noise[:, half:]}, y, truth)
 
     def picture(self) -> dict[str, NDArray[Any]]:
         """Return which cells are solid, (cells, cells), for figures."""
         return {"solid": self.grid.solid}
-
-    def _observe(self, noise: NDArray[Any], x0: NDArray[Any], v0: NDArray[Any]) -> NDArray[Any]:
-        """Run whole fields (n, cells, cells, 2) to the end."""
-        u, v = self._force(tf.constant(x0), tf.constant(v0))
-        return np.stack(self._run_to_end(noise[..., 0] + u, noise[..., 1] + v), axis=-1)
-
-    def _to_end(self, *start: tf.Tensor) -> Field:
-        return self.flow.run(lambda _: start, {})
 
     def _force(self, x0: tf.Tensor, v0: tf.Tensor) -> Field:
         """Return the blob's velocity on the left and on the bottom faces."""

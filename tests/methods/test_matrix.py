@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
+from helpers import Decay, Fragile, Traced, assert_same_bits, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status
 from kerasjoint.methods import METHODS
@@ -109,6 +109,15 @@ def test_a_run_leaves_nothing_behind_for_the_next(problem_sets, solved, method: 
     assert_same_bits(expected, made(method).solve(problem_set, seed=0))
 
 
+@pytest.mark.parametrize("method", ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "scipy-lbfgs"])
+def test_a_second_problem_set_of_equal_shapes_traces_nothing(method: str) -> None:
+    problem = TracedSampled()
+    made(method).solve(problem.sample(4, 0), seed=0)
+    traces = problem.traces
+    made(method).solve(problem.sample(4, 1), seed=1)
+    assert problem.traces == traces
+
+
 def test_examples_are_other_instances_of_the_same_seed(problem_sets) -> None:
     assert training_seed(0) != training_seed(1)
     examples = problem_sets["billiards"].problem.sample_training(4, training_seed(0))
@@ -127,6 +136,11 @@ def test_the_boundary_loss_of_the_neural_adjoint(problem_sets) -> None:
     linear = (xi - problem_set.guess) / space.scale
     expected = 7 * np.array([0, 0, 0.3 / space.scale[0], 0.1 / space.scale[0] + 0.2 / space.scale[1]])
     np.testing.assert_allclose(heavy.objective(linear) - none.objective(linear), expected, atol=1e-12)
+
+
+class TracedSampled(Traced):
+    def sample(self, n: int, seed: int) -> ProblemSet:
+        return decay_set(self, n, seed)
 
 
 class FragileSampled(Fragile):

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.engine import Engine
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.store import CellRows, Store
+
+
+@pytest.fixture
+def packed(store, tmp_path) -> Store:
+    shutil.copytree(store.folder, tmp_path / "packed")
+    copy = Store(tmp_path / "packed")
+    assert copy.pack() == 16
+    return copy
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = [key for key in ("method", "stage", "selection", "n", "seed", "instance", "iteration") if key in frame]
+    return frame.sort_values(keys).reset_index(drop=True)
+
+
+def test_nothing_is_lost_and_few_files_are_left(packed, store):
+    again = Store(packed.folder)
+    for read in (Store.rows, Store.curves):
+        pd.testing.assert_frame_equal(in_order(read(again)), in_order(read(store)))
+    names = [{cell["settings"]["method"] for _, cell in one.metadata().iterrows()} for one in (again, store)]
+    assert names[0] == names[1]
+    assert len(again.metadata()) == len(store.metadata())
+    assert [path.name for path in (again.folder / "cells").iterdir()] == ["packed-1"]
+
+
+def test_a_run_goes_on_from_it(packed, preset):
+    outcome = Engine(packed).run(plan(preset))
+    assert (len(outcome.run), len(outcome.found)) == (0, 16)
+    with pytest.raises(ArgumentError, match="preset_seed"):
+        Engine(packed).run([replace(cell, preset_seed=99) for cell in plan(preset)])
+
+
+def test_new_cells_join_and_are_packed_too(packed, preset):
+    cell = replace(plan(preset)[0], seed=7)
+    packed.write(cell, CellRows(packed.rows().query("seed == 0").iloc[:2].assign(seed=7), packed.curves()[:1], {}))
+    assert Store(packed.folder).has(cell)
+    before = in_order(packed.rows())
+    assert Store(packed.folder).pack() == 17
+    pd.testing.assert_frame_equal(in_order(Store(packed.folder).rows()), before)
+    assert [path.name for path in (packed.folder / "cells").iterdir()] == ["packed-2"]
+
+
+def test_a_pack_killed_before_it_cleaned_up_counts_nothing_twice(packed, store, preset):
+    shutil.copytree(store.folder / "cells", packed.folder / "cells", dirs_exist_ok=True)
+    again = Store(packed.folder)
+    assert len(again.rows()) == len(store.rows())
+    again.open_for(plan(preset))
+    assert [path.name for path in (again.folder / "cells").iterdir()] == ["packed-1"]
+
+
+def test_an_unreadable_pack_is_named(packed):
+    (packed.folder / "cells" / "packed-1" / "cells.json").write_text("{")
+    with pytest.raises(ArgumentError, match=r"packed-1/cells\.json"):
+        Store(packed.folder).metadata()

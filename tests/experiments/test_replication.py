@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasjoint.experiments.claims import STATEMENTS, check_claims
+from kerasjoint.experiments.replication import write_replication
+from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.tables import comparison_table
+from kerasjoint.problems import PROBLEMS
+
+
+@pytest.fixture(scope="module")
+def report(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replication") / "run"
+    shutil.copytree(store.folder, folder)
+    (folder / "comments.md").write_text("## What people say\n\nIt depends.\n")
+    return write_replication(Store(folder))
+
+
+def test_it_holds_the_numbers_of_the_tables(report, store):
+    text = report.read_text()
+    means = comparison_table(store.rows(), "billiards", per_n=False)
+    chosen = means.query("method == 'reparameterized' and stage == 'refined' and selection == 'best'")
+    assert set(chosen["reference"]) == {"lbfgs", "scipy-lbfgs"}
+    for better in chosen["better"]:
+        assert f"{100 * better:.1f} [" in text
+    assert "paper 61.7 / 9.0" in text
+    assert "It depends." in text
+    solved = means.query("method == 'supervised' and stage == 'unrefined' and reference == 'lbfgs'").iloc[0]["solved"]
+    assert re.search(rf"\| supervised +\| unrefined \| {100 * solved:.1f} \[", text)
+
+
+def test_every_picture_it_shows_exists(report):
+    pictures = re.findall(r"\]\((.+?\.png)\)", report.read_text())
+    assert pictures
+    assert all((report.parent / picture).is_file() for picture in pictures)
+
+
+def test_it_is_remade_alike(report):
+    before = report.read_text()
+    assert write_replication(Store(report.parent)).read_text() == before
+
+
+def test_statements_without_rows_are_not_judged(store):
+    claims = check_claims(store.rows())
+    assert len(claims) == len(STATEMENTS)
+    assert {claim.problem for claim in claims} <= set(PROBLEMS)
+    for claim in claims:
+        if claim.problem != "billiards":
+            assert (claim.found, claim.holds) == ("no rows", None)
+    adjoint = next(claim for claim in claims if "neural adjoint equal" in claim.statement)
+    assert adjoint.holds is None
+    early = next(claim for claim in claims if "n up to 32" in claim.statement)
+    assert early.holds is not None
+
+
+@pytest.mark.parametrize(("solved", "iterations", "holds"), [(0.6, 15, (True, True)), (0.9, 40, (False, False))])
+def test_claims_are_judged_by_the_numbers(solved: float, iterations: int, holds: tuple[bool, bool]) -> None:
+    count = 100
+    rows = pd.DataFrame(
+        {
+            "problem": "kuramoto-sivashinsky",
+            "method": "lbfgs",
+            "stage": "unrefined",
+            "selection": "best",
+            "n": count,
+            "seed": 0,
+            "instance": np.arange(count),
+            "loss": 1.0,
+            "solved": pd.array(np.arange(count) < solved * count, dtype="boolean"),
+            "error": 0.1,
+            "evaluations": 30,
+            "iterations": iterations,
+            "seconds": 0.01,
+        }
+    )
+    judged = {claim.statement: claim for claim in check_claims(rows)}
+    assert judged["L-BFGS solves about 60 %"].holds is holds[0]
+    assert judged["in 12 to 22 iterations"].holds is holds[1]
+    assert judged["L-BFGS solves about 60 %"].found == f"{100 * solved:.0f} %"
