@@ -127,7 +127,7 @@ class _Sharded:
     def _pieces(self, size: int, side_by_side: int, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
         pieces = tf.reshape(xi, (-1, size, xi.shape[1])), tf.reshape(rows, (-1, size))
         found = tf.map_fn(
-            lambda piece: self._whole(*piece, x, y),
+            lambda piece: self._whole(piece[0], piece[1], x, y),
             pieces,
             parallel_iterations=side_by_side,
             fn_output_signature=xi.dtype if self._outputs == 1 else (xi.dtype,) * self._outputs,

@@ -113,7 +113,7 @@ class LineSearch:
         tilts = state["first_stage"] & (here["loss"] <= near["loss"]) & (here["loss"] > self._allowed(here["step"]))
         tilt = np.where(tilts, SUFFICIENT_DECREASE * state["start"]["slope"], 0.0)
         tilted = [_trials(t["step"], t["loss"] - t["step"] * tilt, t["slope"] - tilt) for t in (near, far, here)]
-        step, higher, turned = _interpolate(*tilted, state["bracketed"])
+        step, higher, turned = _interpolate(tilted[0], tilted[1], tilted[2], state["bracketed"])
         state["far"][mask & higher] = here[mask & higher]
         state["far"][mask & turned] = near[mask & turned]
         improved = mask & ~higher

@@ -92,5 +92,5 @@ class ScipyLBFGS(LocalMethod):
         if result.status == 1:
             return np.int8(Status.ITERATIONS)
         # SciPy calls it convergence, too, when a line search comes back to where it started.
-        largest = np.abs(result.jac).max() / unit
-        return np.int8(Status.CONVERGED) if largest <= self.tolerance else stalled_status(largest, unit)[()]
+        largest = np.abs(result.jac).max(keepdims=True) / unit
+        return np.int8(Status.CONVERGED) if largest[0] <= self.tolerance else stalled_status(largest, unit)[0]

@@ -35,7 +35,7 @@ class Stagnation:
         self._reference, self._idle = self._reference[mask], self._idle[mask]
 
 
-def stalled_status(largest: FloatArray, first_step: float) -> NDArray[np.int8]:
+def stalled_status(largest: FloatArray, first_step: float | FloatArray) -> NDArray[np.int8]:
     """Return what to call instances that find no decrease: ``PRECISION`` if the gradient is small, else ``FAILED``.
 
     ``largest`` is the largest component of the scaled gradient, whose length was ``first_step`` at the start.

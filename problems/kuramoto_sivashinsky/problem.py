@@ -225,7 +225,7 @@ class KuramotoSivashinsky(InverseProblem):
         return loss <= _SOLVED * np.sum(problem_set.y**2, axis=(1, 2))
 
 
-def _growth(wavenumbers: FloatArray) -> FloatArray:
+def _growth(wavenumbers: NDArray[Any]) -> FloatArray:
     """Linear growth rate of each wave."""
     return wavenumbers**2 - wavenumbers**4
 
