@@ -59,23 +59,37 @@ def test_states_and_gradients(store_every: int | None, mode: str) -> None:
     np.testing.assert_allclose(gradient, central_difference(objective, XI, 1e-6), rtol=1e-6, atol=1e-8)
 
 
-def test_many_unknowns_take_reverse_mode_and_few_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("size", "by_hand", "forward"), [(4, False, True), (5, False, False), (8, True, True), (9, True, False)]
+)
+def test_many_unknowns_take_reverse_mode_and_few_forward_mode(
+    size: int, by_hand: bool, forward: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pushed = []
     original = time_loop._jvp
     monkeypatch.setattr(time_loop, "_jvp", lambda *args: pushed.append(1) or original(*args))
-    for size in (8, 9):
-        pushed.clear()
-        field = tf.constant(np.linspace(0.1, 1, 2 * size).reshape(2, size))
-        with tf.GradientTape() as tape:
-            tape.watch(field)
-            last = integrate(lambda p: p["u"], lambda u, p: u - 0.1 * p["u"] * u**2, {"u": field}, 2)
-            total = tf.reduce_sum(last)
-        assert bool(pushed) == (size == 8)
-        u = field.numpy()
-        first = u - 0.1 * u**3
-        first_slope = 1 - 0.3 * u**2
-        slope = first_slope - 0.1 * first**2 - 0.2 * u * first * first_slope
-        np.testing.assert_allclose(tape.gradient(total, field), slope, rtol=1e-12)
+
+    def linearized(u, tangents, p, directions):
+        push, state = (tf.tile(values, [size, 1]) for values in (p["u"], u))
+        return u - 0.1 * p["u"] * u**2, tangents - 0.1 * directions["u"] * state**2 - 0.2 * push * state * tangents
+
+    field = tf.constant(np.linspace(0.1, 1, 2 * size).reshape(2, size))
+    with tf.GradientTape() as tape:
+        tape.watch(field)
+        last = integrate(
+            lambda p: p["u"],
+            lambda u, p: u - 0.1 * p["u"] * u**2,
+            {"u": field},
+            2,
+            linearized=linearized if by_hand else None,
+        )
+        total = tf.reduce_sum(last)
+    assert bool(pushed) == forward
+    u = field.numpy()
+    first = u - 0.1 * u**3
+    first_slope = 1 - 0.3 * u**2
+    slope = first_slope - 0.1 * first**2 - 0.2 * u * first * first_slope
+    np.testing.assert_allclose(tape.gradient(total, field), slope, rtol=1e-12)
 
 
 def test_single_precision_stays_single() -> None:
