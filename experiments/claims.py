@@ -51,10 +51,10 @@ class Evidence:
 def check_claims(rows: pd.DataFrame) -> list[Claim]:
     """Check every statement on the rows at hand; a statement without rows is listed as such."""
     claims = []
+    known = {problem: Evidence.of(rows, problem) for problem in set(rows["problem"])}
     for problem, statement, check in STATEMENTS:
-        evidence = Evidence.of(rows, problem) if (rows["problem"] == problem).any() else None
         try:
-            found, holds = check(evidence) if evidence else ("no rows", None)
+            found, holds = check(known[problem]) if problem in known else ("no rows", None)
         except (KeyError, IndexError):
             found, holds = "no rows of the methods or sizes it needs", None
         claims.append(Claim(problem, statement, found, None if holds is None else bool(holds)))

@@ -31,9 +31,10 @@ def write_replication(store: Store) -> Path:
 
     ``comments.md`` in that folder, written by people, is taken into the report as it is.
     """
-    rows = best_of_both(store.rows())
-    write_tables(store.rows(), store.folder / "tables")
+    rows = store.rows()
+    write_tables(rows, store.folder / "tables")
     write_figures(store, store.folder / "figures")
+    rows = best_of_both(rows)
     problems = list(dict.fromkeys(rows["problem"]))
     means = pd.concat([comparison_table(rows, problem, per_n=False) for problem in problems], ignore_index=True)
     sections = [

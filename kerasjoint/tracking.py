@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Point, Solution, Status
+from kerasjoint.solution import Point, Solution
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -122,74 +121,3 @@ class History:
     def frame(self) -> pd.DataFrame:
         """All rows so far."""
         return pd.DataFrame(self._rows)
-
-
-class Path:
-    """Where instances that advance at their own pace were after so many iterations, at sparse checkpoints.
-
-    Parameters
-    ----------
-    z, loss
-        The start, (n, d) and (n,).
-    most
-        The largest number of iterations there can be.
-
-    Attributes
-    ----------
-    z, loss, iterations
-        Where each instance is now, and after how many iterations.
-    """
-
-    def __init__(self, z: FloatArray, loss: FloatArray, most: int) -> None:
-        self.z, self.loss = z.copy(), loss.copy()
-        self.iterations = np.zeros(len(z), dtype=np.int64)
-        self._evaluations = np.ones(len(z), dtype=np.int64)
-        self._start = self.z.copy(), self.loss.copy()
-        count = math.ceil(math.log(most, CHECKPOINT_RATIO)) + 1
-        self._times = {min(most, math.ceil(CHECKPOINT_RATIO**k)) for k in range(count)}
-        self._checkpoints: dict[int, tuple[FloatArray, FloatArray, NDArray[np.int64]]] = {}
-
-    def reach(
-        self,
-        rows: Rows,
-        iterations: NDArray[np.int64],
-        z: FloatArray,
-        loss: FloatArray,
-        evaluations: NDArray[np.int64],
-    ) -> None:
-        """Take in where the instances ``rows`` (m,) are after ``iterations`` (m,), with ``evaluations`` (m,) spent."""
-        self.z[rows], self.loss[rows], self.iterations[rows], self._evaluations[rows] = z, loss, iterations, evaluations
-        for k in self._times.intersection(np.unique(iterations).tolist()):
-            if k not in self._checkpoints:
-                self._checkpoints[k] = np.empty_like(self.z), np.empty_like(self.loss), np.zeros_like(self._evaluations)
-            here = iterations == k
-            for stored, now in zip(self._checkpoints[k], (z, loss, evaluations), strict=True):
-                stored[rows[here]] = now[here]
-
-    def history(self, problem_set: ProblemSet, seconds: float) -> pd.DataFrame:
-        """Return the statistics at the checkpoints; instances that ended before one stay where they ended.
-
-        ``seconds``, of the whole run, are shared out by evaluations.
-        """
-        history = History(problem_set)
-        total = float(self._evaluations.mean())
-        history.record(0, 1.0, seconds / total, *self._start)
-        last = self.z, self.loss, self._evaluations
-        for k in sorted({*self._checkpoints, int(self.iterations.max())} - {0}):
-            stored = self._checkpoints.get(k, last)
-            there = stored[2] > 0
-            z, loss, evaluations = (
-                np.where(there[:, None] if now.ndim == 2 else there, then, now)
-                for then, now in zip(stored, last, strict=True)
-            )
-            spent = float(evaluations.mean())
-            history.record(k, spent, seconds * spent / total, z, loss)
-        return history.frame
-
-
-def stationary_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8]:
-    """Status at the start: ``NON_FINITE``, ``STATIONARY``, or ``ITERATIONS`` for those that can move."""
-    status = np.full(len(loss), Status.ITERATIONS, dtype=np.int8)
-    status[~np.any(gradient, axis=1)] = Status.STATIONARY
-    status[~np.isfinite(loss)] = Status.NON_FINITE
-    return status

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
+from kerasjoint.methods.descent import Descent
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
@@ -61,7 +62,6 @@ class LocalMethod(Method):
         self.tolerance = tolerance
         self.first_step = first_step
 
-    @abstractmethod
     def solve(
         self,
         problem_set: ProblemSet,
@@ -83,6 +83,23 @@ class LocalMethod(Method):
         first_step
             Length of the first trial step in normalised coordinates; default: the method's own.
         """
+        return self.descend(problem_set, start, first_step).solution(self.name, type(self).__name__)
+
+    def descend(
+        self, problem_set: ProblemSet, start: NDArray[np.float64] | None = None, first_step: float | None = None
+    ) -> Descent:
+        """Solve all instances as ``solve`` does; return the whole run, with the points on the way."""
+        z = check_start(problem_set, start)
+        first_step = self.first_step if first_step is None else first_step
+        check_positive(first_step=first_step)
+        descent = Descent(problem_set, z, first_step, self.max_iterations)
+        if descent.movable.size:
+            self._advance(descent)
+        return descent
+
+    @abstractmethod
+    def _advance(self, descent: Descent) -> None:
+        """Move the instances that can, tell ``descent`` of every iteration, and set how each of them ended."""
 
 
 def check_problem_set(problem_set: ProblemSet) -> ProblemSet:

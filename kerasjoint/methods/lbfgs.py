@@ -13,15 +13,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.stopping import Stagnation, stalled_status
-from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, Status
-from kerasjoint.tracking import History, TrackedObjective, stationary_status
+from kerasjoint.solution import Status
+from kerasjoint.tracking import TrackedObjective
 
 FloatArray = NDArray[np.float64]
 
 LINE_SEARCH_EVALUATIONS = 30
+SHORTER_STEP = 0.1
 
 
 class LBFGS(LocalMethod):
@@ -59,115 +60,49 @@ class LBFGS(LocalMethod):
             raise ArgumentError("restarts", "a whole number not below 0", repr(restarts))
         self.restarts = restarts
 
-    def solve(
-        self,
-        problem_set: ProblemSet,
-        seed: int = 0,
-        *,
-        start: FloatArray | None = None,
-        first_step: float | None = None,
-        callback: Callable[[int, FloatArray], None] | None = None,
-    ) -> Solution:
-        """Solve all instances; see ``LocalMethod.solve``.
-
-        ``callback(iteration, z)``, if given, is called after each iteration with the current iterates (n, d).
-        """
-        z = check_start(problem_set, start).copy()
-        first_step = self.first_step if first_step is None else first_step
-        check_positive(first_step=first_step)
-        began = time.perf_counter()
-        objective = TrackedObjective(problem_set)
-        rows = np.arange(len(problem_set))
-        loop = _tfp_loop(z.shape[1], self.history_size)
-        objective.compile_seconds += loop.compile_seconds()
-        loss, gradient = objective(z, rows)
-        status = stationary_status(loss, gradient)
-        run = _Run(
-            objective,
-            z,
-            loss,
-            gradient,
-            status,
-            np.zeros(len(rows), dtype=np.int64),
-            History(problem_set),
-            began,
-            first_step,
-            np.linalg.norm(gradient, axis=1),
-            callback,
-        )
-        run.record()
-        waiting = rows[status == Status.ITERATIONS]
+    def _advance(self, descent: Descent) -> None:
+        loop = _tfp_loop(descent.z.shape[1], self.history_size)
+        descent.objective.compile_seconds += loop.compile_seconds()
+        gradient = descent.gradient.copy()
+        waiting = descent.movable
         for attempt in range(self.restarts + 1):
-            if not waiting.size:
-                break
-            waiting = self._descend(run, loop, waiting, first_step * 0.1**attempt, attempt)
-        return objective.solution(
-            self.name,
-            type(self).__name__,
-            (run.z, run.loss),
-            run.status,
-            run.iterations,
-            time.perf_counter() - began,
-            run.history.frame,
-        )
+            if waiting.size:
+                waiting = self._attempt(descent, loop, gradient, waiting, attempt)
 
-    def _descend(self, run: _Run, loop: _TfpLoop, rows: NDArray[Any], first_step: float, attempt: int) -> NDArray[Any]:
-        """Run tfp on the instances ``rows`` until each ends; return those whose line search failed."""
-        scale = first_step / np.linalg.norm(run.gradient[rows], axis=1)
-        state = loop.start(run.z[rows], run.loss[rows] * scale, run.gradient[rows] * scale[:, None])
-        began_at = run.loss[rows].copy()
-        run.status[rows] = Status.ITERATIONS
+    def _attempt(
+        self, descent: Descent, loop: _TfpLoop, gradient: FloatArray, rows: NDArray[Any], attempt: int
+    ) -> NDArray[Any]:
+        """Run tfp on the instances ``rows`` until each ends; return those whose line search failed.
+
+        ``gradient``, of all instances at their current points, is kept up to date.
+        """
+        scale = descent.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
+        state = loop.start(descent.z[rows], descent.loss[rows] * scale, gradient[rows] * scale[:, None])
+        began_at = descent.loss[rows]
+        descent.status[rows] = Status.ITERATIONS
         failed_rows: list[NDArray[Any]] = []
         stagnation = Stagnation(began_at)
         while rows.size:
-            state = loop.advance(run.objective, state, rows, scale, self.tolerance)
-            run.z[rows] = state.position
-            run.loss[rows] = state.objective_value / scale
-            run.gradient[rows] = state.objective_gradient / scale[:, None]
-            run.iterations[rows] += 1
-            run.record()
-            used_up = run.iterations[rows] >= self.max_iterations
-            stagnant = stagnation.update(run.loss[rows], ~state.failed)
+            state = loop.advance(descent.objective, state, rows, scale, self.tolerance)
+            gradient[rows] = state.objective_gradient / scale[:, None]
+            descent.reach(rows, state.position, state.objective_value / scale)
+            used_up = descent.iterations[rows] >= self.max_iterations
+            stagnant = stagnation.update(descent.loss[rows], ~state.failed)
             failed = state.failed & ~state.converged
             # A fresh history that gets nowhere twice has reached what the precision allows.
-            stuck = failed & ~(run.loss[rows] < began_at) & (attempt > 0)
+            stuck = failed & ~(descent.loss[rows] < began_at) & (attempt > 0)
             stalled = rows[failed | stagnant]
-            run.status[stalled] = stalled_status(run.largest(stalled), run.first_step)
-            run.status[rows[state.converged]] = Status.CONVERGED
+            since_start = descent.first_step / np.linalg.norm(descent.gradient[stalled], axis=1)
+            largest = np.abs(gradient[stalled]).max(axis=1) * since_start
+            descent.status[stalled] = stalled_status(largest, descent.first_step)
+            descent.status[rows[state.converged]] = Status.CONVERGED
             failed_rows.append(rows[failed & ~stuck & ~used_up])
             keep = ~(state.converged | state.failed | used_up | stagnant)
             if not keep.all():
                 rows, scale, began_at = rows[keep], scale[keep], began_at[keep]
                 stagnation.keep(keep)
                 state = loop.keep(state, keep)
-        return np.sort(np.concatenate(failed_rows)) if failed_rows else rows
-
-
-class _Run(NamedTuple):
-    """The current iterates of all instances."""
-
-    objective: TrackedObjective
-    z: FloatArray
-    loss: FloatArray
-    gradient: FloatArray
-    status: NDArray[np.int8]
-    iterations: NDArray[np.int64]
-    history: History
-    began: float
-    first_step: float
-    start_norm: FloatArray
-    callback: Callable[[int, FloatArray], None] | None
-
-    def largest(self, rows: NDArray[Any]) -> FloatArray:
-        """The largest components of the gradients, scaled such that they had length ``first_step`` at the start."""
-        return np.abs(self.gradient[rows]).max(axis=1) * self.first_step / self.start_norm[rows]
-
-    def record(self) -> None:
-        seconds = time.perf_counter() - self.began - self.objective.compile_seconds
-        evaluations = float(self.objective.evaluations.mean())
-        self.history.record(int(self.iterations.max()), evaluations, seconds, self.z, self.loss)
-        if self.callback is not None:
-            self.callback(int(self.iterations.max()), self.z)
+        return np.sort(np.concatenate(failed_rows))
 
 
 class _TfpState(NamedTuple):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.line_search import LineSearch
 from kerasjoint.methods.stopping import Stagnation, stalled_status
-from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, Status
-from kerasjoint.tracking import Path, TrackedObjective, stationary_status
+from kerasjoint.solution import Status
+from kerasjoint.tracking import TrackedObjective
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -39,41 +37,18 @@ class LockstepLBFGS(LocalMethod):
 
     name = "lockstep-lbfgs"
 
-    def solve(
-        self,
-        problem_set: ProblemSet,
-        seed: int = 0,
-        *,
-        start: FloatArray | None = None,
-        first_step: float | None = None,
-    ) -> Solution:
-        """Solve all instances; see ``LocalMethod.solve``."""
-        z = check_start(problem_set, start)
-        first_step = self.first_step if first_step is None else first_step
-        check_positive(first_step=first_step)
-        began = time.perf_counter()
-        objective = TrackedObjective(problem_set)
-        loss, gradient = objective(z, np.arange(len(z)))
-        status = stationary_status(loss, gradient)
-        path = Path(z, loss, self.max_iterations)
-        rows = np.flatnonzero(status == Status.ITERATIONS)
-        active = _Active(rows, z[rows], loss[rows], gradient[rows], first_step, self.history_size)
+    def _advance(self, descent: Descent) -> None:
+        rows = descent.movable
+        active = _Active(
+            rows, descent.z[rows], descent.loss[rows], descent.gradient[rows], descent.first_step, self.history_size
+        )
         while active.rows.size:
-            moved, verdict = active.advance(objective, self.tolerance, self.max_iterations)
-            path.reach(
-                active.rows[moved],
-                active.iterations[moved],
-                active.z[moved],
-                active.loss[moved],
-                objective.evaluations[active.rows[moved]],
-            )
+            moved, verdict = active.advance(descent.objective, self.tolerance, self.max_iterations)
+            descent.reach(active.rows[moved], active.z[moved], active.loss[moved])
             ended = verdict != GOING_ON
-            status[active.rows[ended]] = verdict[ended]
             if ended.any():
+                descent.status[active.rows[ended]] = verdict[ended]
                 active.keep(~ended)
-        seconds = time.perf_counter() - began
-        last, history = (path.z, path.loss), path.history(problem_set, seconds - objective.compile_seconds)
-        return objective.solution(self.name, type(self).__name__, last, status, path.iterations, seconds, history)
 
 
 class _Active:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.methods.base import check_positive, check_problem_set
+from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.lbfgs import LBFGS
 from kerasjoint.methods.supervised import training_seed
 from kerasjoint.methods.training import MODELS, NetworkMethod
@@ -69,26 +69,24 @@ class NeuralAdjoint(NetworkMethod):
         finite = at_guess[np.isfinite(at_guess)]
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
         surrogate_set = _surrogate_set(problem_set, examples, model, weight)
-        curve = _Curve(problem_set, model.progress.seconds)
         # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
-        adjoint = LBFGS(tolerance=1e-5).solve(surrogate_set, callback=curve.record)
+        descent = LBFGS(tolerance=1e-5).descend(surrogate_set)
+        adjoint = descent.solution(self.name, type(self).__name__)
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
         last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
         return replace(
             adjoint,
-            method=self.name,
             problem_set=problem_set,
             xi=xi,
             z=z,
             loss=loss,
             # One simulation made each example; the surrogate's own evaluations cost no simulation.
             evaluations=np.ones(n, dtype=np.int64),
-            seconds=model.progress.seconds + adjoint.seconds - curve.seconds,
+            seconds=model.progress.seconds + adjoint.seconds,
             compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
             last=Point(last_xi, last_z, problem_set.objective(last_xi)),
-            history=curve.frame,
-            engine=type(self).__name__,
+            history=_true_history(problem_set, descent, adjoint.history["seconds"] + model.progress.seconds),
         )
 
 
@@ -141,21 +139,10 @@ def _true_coordinates(
     return xi, space.to_z(xi, problem_set.guess)
 
 
-class _Curve:
-    """Records the true objective while L-BFGS moves on the surrogate; not counted as cost."""
-
-    def __init__(self, problem_set: ProblemSet, training_seconds: float) -> None:
-        self.seconds = 0.0
-        self._problem_set = problem_set
-        self._history = History(problem_set)
-        self._began = time.perf_counter() - training_seconds
-
-    def record(self, iteration: int, linear: NDArray[np.float64]) -> None:
-        start = time.perf_counter()
-        xi, z = _true_coordinates(self._problem_set, linear)
-        self._history.record(iteration, 1.0, start - self._began - self.seconds, z, self._problem_set.objective(xi))
-        self.seconds += time.perf_counter() - start
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        return self._history.frame
+def _true_history(problem_set: ProblemSet, descent: Descent, seconds: pd.Series) -> pd.DataFrame:
+    """The true objective at the checkpoints of L-BFGS on the surrogate; not counted as cost."""
+    history = History(problem_set)
+    for checkpoint, spent in zip(descent.checkpoints(), seconds, strict=True):
+        xi, z = _true_coordinates(problem_set, checkpoint.z)
+        history.record(checkpoint.iteration, 1.0, spent, z, problem_set.objective(xi))
+    return history.frame

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
-from kerasjoint.methods.base import LocalMethod, check_positive, check_start
+from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.stopping import stalled_status
-from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, Status
-from kerasjoint.tracking import Path, TrackedObjective, stationary_status
+from kerasjoint.solution import Status
 
 FloatArray = NDArray[np.float64]
 
@@ -32,48 +29,22 @@ class ScipyLBFGS(LocalMethod):
 
     name = "scipy-lbfgs"
 
-    def solve(
-        self,
-        problem_set: ProblemSet,
-        seed: int = 0,
-        *,
-        start: FloatArray | None = None,
-        first_step: float | None = None,
-    ) -> Solution:
-        """Solve all instances; see ``LocalMethod.solve``."""
-        z = check_start(problem_set, start)
-        first_step = self.first_step if first_step is None else first_step
-        check_positive(first_step=first_step)
-        began = time.perf_counter()
-        objective = TrackedObjective(problem_set)
-        loss, gradient = objective(z, np.arange(len(z)))
-        status = stationary_status(loss, gradient)
-        path = Path(z, loss, self.max_iterations)
-        for i in np.flatnonzero(status == Status.ITERATIONS):
-            status[i] = self._minimize(objective, i, z[i], gradient[i], first_step, path)
-        seconds = time.perf_counter() - began
-        last, history = (path.z, path.loss), path.history(problem_set, seconds - objective.compile_seconds)
-        return objective.solution(self.name, type(self).__name__, last, status, path.iterations, seconds, history)
+    def _advance(self, descent: Descent) -> None:
+        for i in descent.movable:
+            descent.status[i] = self._minimize(descent, i)
 
-    def _minimize(
-        self,
-        objective: TrackedObjective,
-        instance: np.intp,
-        start: FloatArray,
-        gradient: FloatArray,
-        unit: float,
-        path: Path,
-    ) -> np.int8:
-        row = np.array([instance])
-        scale = unit / float(np.linalg.norm(gradient))
+    def _minimize(self, descent: Descent, instance: np.intp) -> np.int8:
+        row, unit = np.array([instance]), descent.first_step
+        start = descent.z[instance]
+        scale = unit / float(np.linalg.norm(descent.gradient[instance]))
 
         def scaled(z: FloatArray) -> tuple[float, FloatArray]:
-            loss, gradient = objective(z[None] * unit, row)
+            loss, gradient = descent.objective(z[None] * unit, row)
             return loss[0] * scale, gradient[0] * scale * unit
 
         def reach(intermediate_result: OptimizeResult) -> None:
             z, loss = intermediate_result.x[None] * unit, np.array([intermediate_result.fun / scale])
-            path.reach(row, path.iterations[row] + 1, z, loss, objective.evaluations[row])
+            descent.reach(row, z, loss)
 
         result = minimize(
             scaled,

@@ -7,7 +7,7 @@ from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status
 from kerasjoint.solution import Point, best_of
-from kerasjoint.tracking import History, TrackedObjective, stationary_status
+from kerasjoint.tracking import History, TrackedObjective
 
 
 def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", evaluations: int = 3) -> Solution:
@@ -109,8 +109,3 @@ def test_history_rows_are_statistics_of_the_instances() -> None:
     assert (row["iteration"], row["evaluations"], row["seconds"]) == (3, 7, 0.5)
     assert (row["mean"], row["solved"]) == (np.inf, 0.2)
     assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (1, 2, 5)
-
-
-def test_status_at_the_start() -> None:
-    status = stationary_status(np.array([1.0, 1.0, np.inf]), np.array([[0.0, 1e-300], [0.0, 0.0], [0.0, 0.0]]))
-    assert status.tolist() == [Status.ITERATIONS, Status.STATIONARY, Status.NON_FINITE]

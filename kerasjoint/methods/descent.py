@@ -1,0 +1,130 @@
+"""A run of a local method: where each instance is, at its own pace, how it ended, and what that cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.solution import Solution, Status
+from kerasjoint.tracking import CHECKPOINT_RATIO, History, TrackedObjective
+
+FloatArray = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Rows = NDArray[np.intp]
+
+
+class Checkpoint(NamedTuple):
+    """Where all instances were after so many iterations; those that ended before stay where they ended."""
+
+    iteration: int
+    z: FloatArray
+    loss: FloatArray
+    evaluations: Counts
+
+
+class Descent:
+    """What the local methods share: the tracked objective, the current point of every instance, sparse checkpoints.
+
+    Parameters
+    ----------
+    problem_set
+        The instances.
+    start
+        Normalised coordinates, (n, d). Loss and gradient are evaluated there.
+    first_step
+        Length of the first trial step.
+    max_iterations
+        The largest number of iterations of an instance.
+
+    Attributes
+    ----------
+    objective
+        The tracked objective.
+    z, loss, iterations
+        Where each instance is now, and after how many iterations.
+    gradient
+        At the start, (n, d).
+    status
+        How each instance ended; ``ITERATIONS`` until that is set.
+
+    Example
+    -------
+    >>> descent = Descent(problem_set, start, first_step=1.0, max_iterations=200)
+    >>> descent.reach(rows, z, loss)
+    >>> descent.solution("lbfgs", "LBFGS")
+    """
+
+    def __init__(self, problem_set: ProblemSet, start: FloatArray, first_step: float, max_iterations: int) -> None:
+        self._began = time.perf_counter()
+        self.objective = TrackedObjective(problem_set)
+        self.first_step = first_step
+        self.z = start.copy()
+        self.loss, self.gradient = self.objective(start, np.arange(len(start)))
+        self.status = initial_status(self.loss, self.gradient)
+        self.iterations = np.zeros(len(start), dtype=np.int64)
+        self._evaluations = np.ones(len(start), dtype=np.int64)
+        self._start = Checkpoint(0, start.copy(), self.loss.copy(), self._evaluations.copy())
+        count = math.ceil(math.log(max_iterations, CHECKPOINT_RATIO)) + 1
+        self._times = {min(max_iterations, math.ceil(CHECKPOINT_RATIO**k)) for k in range(count)}
+        self._checkpoints: dict[int, Checkpoint] = {}
+
+    @property
+    def movable(self) -> Rows:
+        """The instances that are not ended."""
+        return np.flatnonzero(self.status == Status.ITERATIONS)
+
+    def reach(self, rows: Rows, z: FloatArray, loss: FloatArray) -> None:
+        """Take in that the instances ``rows`` (m,) ended an iteration at ``z`` (m, d)."""
+        evaluations = self.objective.evaluations[rows]
+        self.iterations[rows] += 1
+        self.z[rows], self.loss[rows], self._evaluations[rows] = z, loss, evaluations
+        iterations = self.iterations[rows]
+        for k in self._times.intersection(iterations.tolist()):
+            if k not in self._checkpoints:
+                nowhere = np.zeros_like(self._evaluations)
+                self._checkpoints[k] = Checkpoint(k, np.empty_like(self.z), np.empty_like(self.loss), nowhere)
+            stored, here = self._checkpoints[k], iterations == k
+            there = rows[here]
+            stored.z[there], stored.loss[there], stored.evaluations[there] = z[here], loss[here], evaluations[here]
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """Iterate over the start, what was passed since, and the end."""
+        yield self._start
+        last = int(self.iterations.max())
+        for k in sorted(self._checkpoints.keys() | {last} - {0}):
+            stored = self._checkpoints.get(k)
+            if stored is None:
+                yield Checkpoint(k, self.z, self.loss, self._evaluations)
+                continue
+            there = stored.evaluations > 0
+            yield Checkpoint(
+                k,
+                np.where(there[:, None], stored.z, self.z),
+                np.where(there, stored.loss, self.loss),
+                np.where(there, stored.evaluations, self._evaluations),
+            )
+
+    def solution(self, method: str, engine: str) -> Solution:
+        """Return the best points seen, the last ones beside them; seconds are shared out over the history by cost."""
+        seconds = time.perf_counter() - self._began
+        history = History(self.objective.problem_set)
+        rate = (seconds - self.objective.compile_seconds) / float(self._evaluations.mean())
+        for iteration, z, loss, evaluations in self.checkpoints():
+            spent = float(evaluations.mean())
+            history.record(iteration, spent, rate * spent, z, loss)
+        last = self.z, self.loss
+        return self.objective.solution(method, engine, last, self.status, self.iterations, seconds, history.frame)
+
+
+def initial_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8]:
+    """Status at the start: ``NON_FINITE``, ``STATIONARY``, or ``ITERATIONS`` for those that can move."""
+    status = np.full(len(loss), Status.ITERATIONS, dtype=np.int8)
+    status[~np.any(gradient, axis=1)] = Status.STATIONARY
+    status[~np.isfinite(loss)] = Status.NON_FINITE
+    return status
