@@ -24,6 +24,9 @@ def set_cores(count: int | None) -> None:
 
 def cores() -> int:
     """Return the number of cores in use."""
-    if _chosen is not None:
-        return _chosen
+    return usable_cores() if _chosen is None else _chosen
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.cores import usable_cores
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.descent import Descent
@@ -163,7 +165,8 @@ class _TfpLoop:
         with self._lock:
             self._evaluate = evaluate
             try:
-                state = self._step(tf.nest.map_structure(tf.constant, state), tf.constant(tolerance, tf.float64))
+                step = self._step if _inter_op_threads() > 1 else self._one_iteration
+                state = step(tf.nest.map_structure(tf.constant, state), tf.constant(tolerance, tf.float64))
             finally:
                 self._evaluate = None
         return tf.nest.map_structure(lambda part: part.numpy(), state)
@@ -202,6 +205,12 @@ class _TfpLoop:
     def _call(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         assert self._evaluate is not None
         return self._evaluate(z)
+
+
+def _inter_op_threads() -> int:
+    """The threads that TensorFlow runs graphs on. One alone, in the loop, would wait forever for the objective's."""
+    from_environment = int(os.environ.get("TF_NUM_INTEROP_THREADS", 0))
+    return tf.config.threading.get_inter_op_parallelism_threads() or from_environment or usable_cores()
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+CODE = """
+import numpy as np
+import tensorflow as tf
+from kerasjoint.problems import Billiards
+from kerasjoint.methods import METHODS
+assert tf.config.threading.get_inter_op_parallelism_threads() == 0
+problem_set = Billiards().sample(3, seed=0)
+for name in METHODS:
+    budget = {"evaluations": 5} if name == "multi-start" else {"epochs": 2} if METHODS.load(name).learns else {}
+    assert np.isfinite(METHODS.load(name)(**budget).solve(problem_set).loss).all(), name
+print("done")
+"""
+
+
+def test_every_method_works_where_tensorflow_has_one_thread() -> None:
+    environment = os.environ | {"TF_NUM_INTEROP_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert result.stdout.strip() == "done", result.stderr[-2000:]
