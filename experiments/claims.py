@@ -98,10 +98,10 @@ def _rises(method: str) -> Check:
 
 def _best_from(method: str, n: int, rivals: tuple[str, ...]) -> Check:
     def check(evidence: Evidence) -> tuple[str, bool]:
-        own = evidence.line("mean_loss", method).loc[n:]
-        best_rival = pd.concat([evidence.line("mean_loss", rival).loc[n:] for rival in rivals], axis=1).min(axis=1)
-        _mean(own)
-        ahead = own < best_rival
+        lines = [evidence.line("mean_loss", name).loc[n:].rename(name) for name in (method, *rivals)]
+        known = pd.concat(lines, axis=1, join="inner")
+        _mean(known[method])
+        ahead = known[method] < known.drop(columns=method).min(axis=1)
         return f"lowest mean loss at {int(ahead.sum())} of {len(ahead)} sizes", bool(ahead.all())
 
     return check
@@ -156,7 +156,7 @@ def _refinement_iterations(low: float, high: float) -> Check:
 
 
 def _higher_mean_loss(evidence: Evidence) -> tuple[str, bool]:
-    ratio = evidence.line("mean_loss", *JOINT) / evidence.line("mean_loss", *BASE)
+    ratio = (evidence.line("mean_loss", *JOINT) / evidence.line("mean_loss", *BASE)).dropna()
     _mean(ratio)
     found = ", ".join(f"{value:.2g} times at n = {n}" for n, value in ratio.items())
     return found, bool((ratio > 1).all())
@@ -164,7 +164,7 @@ def _higher_mean_loss(evidence: Evidence) -> tuple[str, bool]:
 
 def _lower_total_loss(method: str, n: int) -> Check:
     def check(evidence: Evidence) -> tuple[str, bool]:
-        ratio = (evidence.line("mean_loss", method) / evidence.line("mean_loss", *BASE)).loc[n:]
+        ratio = (evidence.line("mean_loss", method) / evidence.line("mean_loss", *BASE)).dropna().loc[n:]
         _mean(ratio)
         found = ", ".join(f"{value:.2g} times at n = {size}" for size, value in ratio.items())
         return found, bool((ratio < 0.5).all())

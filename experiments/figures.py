@@ -70,8 +70,9 @@ def draw_landscape(axes: Any, picture: dict[str, NDArray[Any]]) -> None:
 def draw_curves(axes: Any, curves: pd.DataFrame) -> None:
     """Draw the mean true objective over iterations, unrefined, at the largest n; mean and range over seeds."""
     n = curves["n"].max()
+    curves = curves[curves["n"] == n]
     for method in [name for name in METHODS if name in set(curves["method"])]:
-        here = curves[(curves["n"] == n) & (curves["method"] == method)]
+        here = curves[curves["method"] == method]
         grid = np.unique(here["iteration"])
         runs = np.stack(
             [np.interp(grid, run["iteration"], run["mean"].clip(lower=LOWEST)) for _, run in here.groupby("seed")]

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from kerasjoint.experiments.claims import STATEMENTS, check_claims
-from kerasjoint.experiments.replication import write_replication
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.replication import LEARNERS, write_replication
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import comparison_table
 from kerasjoint.problems import PROBLEMS
@@ -41,6 +42,16 @@ def test_every_picture_it_shows_exists(report):
     assert all((report.parent / picture).is_file() for picture in pictures)
 
 
+def test_a_method_without_the_largest_n_leaves_the_figures_whole(store, preset, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(store.folder, folder)
+    largest = max(cell.n for cell in plan(preset))
+    for cell in plan(preset):
+        if cell.method == "supervised" and cell.n == largest:
+            shutil.rmtree(folder / "cells" / cell.name)
+    assert "figures/billiards.png" in write_replication(Store(folder)).read_text()
+
+
 def test_it_is_remade_alike(report):
     before = report.read_text()
     assert write_replication(Store(report.parent)).read_text() == before
@@ -59,27 +70,37 @@ def test_statements_without_rows_are_not_judged(store):
     assert early.holds is not None
 
 
-@pytest.mark.parametrize(("solved", "iterations", "holds"), [(0.6, 15, (True, True)), (0.9, 40, (False, False))])
-def test_claims_are_judged_by_the_numbers(solved: float, iterations: int, holds: tuple[bool, bool]) -> None:
-    count = 100
-    rows = pd.DataFrame(
+def hand_made(problem: str, method: str, n: int, solved: float = 0.5, iterations: int = 10) -> pd.DataFrame:
+    return pd.DataFrame(
         {
-            "problem": "kuramoto-sivashinsky",
-            "method": "lbfgs",
-            "stage": "unrefined",
+            "problem": problem,
+            "method": method,
+            "stage": "unrefined" if method == "lbfgs" else "refined",
             "selection": "best",
-            "n": count,
+            "n": n,
             "seed": 0,
-            "instance": np.arange(count),
+            "instance": np.arange(n),
             "loss": 1.0,
-            "solved": pd.array(np.arange(count) < solved * count, dtype="boolean"),
+            "solved": pd.array(np.arange(n) < solved * n, dtype="boolean"),
             "error": 0.1,
             "evaluations": 30,
             "iterations": iterations,
             "seconds": 0.01,
         }
     )
+
+
+@pytest.mark.parametrize(("solved", "iterations", "holds"), [(0.6, 15, (True, True)), (0.9, 40, (False, False))])
+def test_claims_are_judged_by_the_numbers(solved: float, iterations: int, holds: tuple[bool, bool]) -> None:
+    rows = hand_made("kuramoto-sivashinsky", "lbfgs", 100, solved, iterations)
     judged = {claim.statement: claim for claim in check_claims(rows)}
     assert judged["L-BFGS solves about 60 %"].holds is holds[0]
     assert judged["in 12 to 22 iterations"].holds is holds[1]
     assert judged["L-BFGS solves about 60 %"].found == f"{100 * solved:.0f} %"
+
+
+def test_statements_are_judged_on_the_sizes_that_all_methods_have() -> None:
+    cells = [(method, n) for n in (32, 64) for method in ("lbfgs", *LEARNERS)]
+    rows = pd.concat([hand_made("wave-packet", *cell) for cell in cells if cell != ("supervised", 64)])
+    judged = {claim.statement: claim for claim in check_claims(rows)}
+    assert judged["supervised is best from n = 32"].found == "lowest mean loss at 0 of 1 sizes"
