@@ -21,6 +21,7 @@ from kerasjoint.comparison import error_of_unknowns
 from kerasjoint.experiments.illustration import illustrate
 from kerasjoint.experiments.plan import Cell
 from kerasjoint.experiments.store import CellRows, Store
+from kerasjoint.experiments.variants import base_name
 from kerasjoint.methods import METHODS
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problems import PROBLEMS
@@ -63,7 +64,9 @@ class Engine:
             before(cell)
             try:
                 if not self._store.has_illustration(cell.problem):
-                    self._store.write_illustration(cell.problem, illustrate(cell.problem, self._problem(cell)))
+                    self._store.write_illustration(
+                        cell.problem, illustrate(base_name(cell.problem), self._problem(cell))
+                    )
                 self._store.write(cell, self._run(cell))
             except Exception as error:
                 outcome.failed[cell.name] = f"{type(error).__name__}: {error}"
@@ -75,12 +78,12 @@ class Engine:
     def _problem(self, cell: Cell) -> InverseProblem:
         key = f"{cell.problem} {sorted(cell.problem_options.items())}"
         if key not in self._problems:
-            self._problems[key] = PROBLEMS.load(cell.problem)(**cell.problem_options)
+            self._problems[key] = PROBLEMS.load(base_name(cell.problem))(**cell.problem_options)
         return self._problems[key]
 
     def _run(self, cell: Cell) -> CellRows:
         problem_set = self._problem(cell).sample(cell.n, cell.data_seed)
-        method = METHODS.load(cell.method)(**cell.method_options)
+        method = METHODS.load(base_name(cell.method))(**cell.method_options)
         solution = method.solve(problem_set, cell.method_seed)
         variants = {("unrefined", "best"): solution}
         if method.learns:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.experiments.variants import base_name
+
 Picture = dict[str, NDArray[Any]]
 
 
 def draw_example(axes: Any, problem: str, picture: Picture) -> None:
     """Draw an instance in the problem's own way, or its observation as a curve."""
-    DRAWERS.get(problem.removesuffix("-light"), _observation)(axes, picture)
+    DRAWERS.get(base_name(problem).removesuffix("-light"), _observation)(axes, picture)
 
 
 def _observation(axes: Any, picture: Picture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 from kerasjoint.experiments.examples import draw_example
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import in_refined_comparison
+from kerasjoint.experiments.variants import base_name, in_order
 from kerasjoint.methods import METHODS
 
-# One colour per method throughout, told apart in print and by the colour-blind.
+# One colour per method throughout, told apart in print and by the colour-blind; its variants differ in their dashes.
 COLOURS = dict(zip(METHODS, cycle(("#000000", "#7f7f7f", "#cc79a7", "#e69f00", "#d55e00", "#0072b2", "#009e73"))))
-DASHES = dict(zip(METHODS, cycle(("", (1, 1), (2, 1), (6, 1), "", (4, 2), (4, 1, 1, 1)))))
+DASHES = ((None, None), (1, 1), (2, 1), (6, 1), (None, None), (4, 2), (4, 1, 1, 1))
 LOWEST = 1e-32
 
 
@@ -71,16 +73,14 @@ def draw_curves(axes: Any, curves: pd.DataFrame) -> None:
     """Draw the mean true objective over iterations, unrefined, at the largest n; mean and range over seeds."""
     n = curves["n"].max()
     curves = curves[curves["n"] == n]
-    for method in [name for name in METHODS if name in set(curves["method"])]:
+    for method, style in _styles(curves["method"]).items():
         here = curves[curves["method"] == method]
         grid = np.unique(here["iteration"])
         runs = np.stack(
             [np.interp(grid, run["iteration"], run["mean"].clip(lower=LOWEST)) for _, run in here.groupby("seed")]
         )
-        axes.plot(
-            grid + 1, runs.mean(axis=0), color=COLOURS[method], dashes=DASHES[method] or (None, None), label=method
-        )
-        axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=COLOURS[method], alpha=0.12, lw=0)
+        axes.plot(grid + 1, runs.mean(axis=0), label=method, **style)
+        axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=style["color"], alpha=0.12, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel="mean loss of current estimates")
     axes.set_title(f"optimisation, not refined, n = {n}")
     axes.legend(frameon=False, fontsize="small")
@@ -91,7 +91,7 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame) -> None:
     shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
     sizes = sorted(shown["n"].unique())
-    for offset, method in enumerate(name for name in METHODS if name in set(shown["method"])):
+    for offset, (method, style) in enumerate(_styles(shown["method"]).items()):
         line = means.loc[method]
         # Methods are set slightly apart, since their error bars would cover each other.
         place = line.index.to_numpy() * 1.03 ** (offset - 2)
@@ -99,7 +99,7 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame) -> None:
         mean = line["mean"].clip(lower=LOWEST)
         low = np.minimum(spread, 0.9 * mean)
         axes.errorbar(
-            place, mean, yerr=(low, spread), color=COLOURS[method], marker="o", ms=4, lw=1.2, capsize=2, label=method
+            place, mean, yerr=(low, spread), color=style["color"], marker="o", ms=4, lw=1.2, capsize=2, label=method
         )
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="number of instances n", ylabel="mean loss")
@@ -107,3 +107,14 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame) -> None:
     axes.minorticks_off()
     axes.set_title("after refinement")
     axes.legend(frameon=False, fontsize="small")
+
+
+def _styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return colour and dashes of each method, in the order of the registry."""
+    places = {name: k for k, name in enumerate(METHODS)}
+    styles: dict[str, dict[str, Any]] = {}
+    for label in in_order(METHODS, methods):
+        name = base_name(label)
+        variants = sum(base_name(other) == name for other in styles)
+        styles[label] = {"color": COLOURS[name], "dashes": DASHES[(places[name] + variants) % len(DASHES)]}
+    return styles

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerasjoint.experiments.preset import Preset
+from kerasjoint.experiments.variants import base_name
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Cell:
 
     @property
     def _seeds(self) -> list[int]:
-        entropy = [self.preset_seed, zlib.crc32(self.problem.encode()), self.n, self.seed]
+        entropy = [self.preset_seed, zlib.crc32(base_name(self.problem).encode()), self.n, self.seed]
         return np.random.SeedSequence(entropy).generate_state(2).tolist()
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.preset_files import read_preset
+from kerasjoint.experiments.variants import base_name, check_label
 from kerasjoint.methods import METHODS
 from kerasjoint.problems import PROBLEMS
 
@@ -32,7 +33,10 @@ class ProblemPlan(BaseModel):
 
 
 class Preset(BaseModel):
-    """A whole run: problems, methods with their options, sizes and seeds."""
+    """A whole run: problems, methods with their options, sizes and seeds.
+
+    A problem or method may come several times with different options, as ``name@variant``; all see the same instances.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,15 +50,15 @@ class Preset(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> Preset:
         for name, plan in self.problems.items():
-            PROBLEMS.check(name)
-            _check_options(f"problems.{name}.options", PROBLEMS.load(name), plan.options)
+            check_label(PROBLEMS, name)
+            _check_options(f"problems.{name}.options", PROBLEMS.load(base_name(name)), plan.options)
             for method in plan.methods:
-                METHODS.check(method)
+                check_label(METHODS, method)
         for name, options in self.methods.items():
-            METHODS.check(name)
+            check_label(METHODS, name)
             overrides = [plan.methods.get(name, {}) for plan in self.problems.values()]
             for given in (options, *overrides):
-                _check_options(f"methods.{name}", METHODS.load(name), given)
+                _check_options(f"methods.{name}", METHODS.load(base_name(name)), given)
         return self
 
     def method_options(self, problem: str, method: str) -> Options:
@@ -73,9 +77,9 @@ class Preset(BaseModel):
         if problems:
             known = content["problems"]
             default = {"n": next(iter(known.values()))["n"]}
-            content["problems"] = {PROBLEMS.check(name): known.get(name, default) for name in problems}
+            content["problems"] = {check_label(PROBLEMS, name): known.get(name, default) for name in problems}
         if methods:
-            content["methods"] = {METHODS.check(name): content["methods"].get(name, {}) for name in methods}
+            content["methods"] = {check_label(METHODS, name): content["methods"].get(name, {}) for name in methods}
         for plan in content["problems"].values():
             if n:
                 plan["n"] = sorted(set(n))

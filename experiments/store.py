@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.plan import Cell
+from kerasjoint.experiments.variants import in_order
+from kerasjoint.problems import PROBLEMS
 
 PARTIAL = ".partial-"
 PACK = "packed-"
@@ -158,13 +160,16 @@ class Store:
         return folders
 
     def _collect(self, file: str) -> pd.DataFrame:
+        """Join a file of all finished cells, problems in the order of the registry."""
         frames = []
         for folder in self._finished():
             try:
                 frames.append(pd.read_parquet(folder / file))
             except (OSError, ValueError) as error:
                 raise ArgumentError(str(folder / file), "readable Parquet rows", error) from None
-        return pd.concat(frames, ignore_index=True)
+        whole = pd.concat(frames)
+        place = {label: k for k, label in enumerate(in_order(PROBLEMS, whole["problem"]))}
+        return whole.sort_values("problem", key=lambda column: column.map(place), kind="stable", ignore_index=True)
 
     def _read_metadata(self, folder: Path) -> dict[str, Any]:
         try:

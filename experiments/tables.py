@@ -9,6 +9,7 @@ import pandas as pd
 
 from kerasjoint.comparison import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 from kerasjoint.experiments.paper import paper_fractions
+from kerasjoint.experiments.variants import in_order
 from kerasjoint.methods import METHODS
 
 BEST_OF_BOTH = "better of both"
@@ -213,8 +214,7 @@ def _mean_over_n(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    order = {name: k for k, name in enumerate((*METHODS, BEST_OF_BOTH))}
-    rank = table["method"].map(lambda name: order.get(name, len(order)))
+    rank = table["method"].map({label: k for k, label in enumerate(in_order(METHODS, table["method"]))})
     stage = table["stage"].map({"refined": 0, "unrefined": 1})
     keys = pd.DataFrame({"r": table["reference"], "n": table["n"].astype(str).str.zfill(6), "s": stage, "m": rank,
                          "l": table["selection"]})  # fmt: skip

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.engine import Engine
+from kerasjoint.experiments.figures import write_figures
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.preset import load_preset, parse_preset
 from kerasjoint.experiments.preset_files import preset_names
+from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.tables import comparison_table, write_tables
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -27,6 +32,10 @@ def test_the_presets_that_come_along_are_valid(name):
         ({"problems": {"billiards": {"n": [2], "options": {"raduis": 1}}}}, "raduis"),
         ({"methods": {"lbfsg": {}}}, "lbfgs"),
         ({"methods": {"lbfgs": {"epochs": 3}}}, "epochs"),
+        ({"methods": {"lbfsg@tight": {}}}, "lbfgs"),
+        ({"methods": {"lbfgs@../tight": {}}}, "lbfgs@variant"),
+        ({"problems": {"billiards@": {"n": [2]}}}, "billiards@variant"),
+        ({"problems": {"billiards@far": {"n": [2], "options": {"raduis": 1}}}}, "raduis"),
         ({"seeds": 0}, "seeds"),
         ({"seed": -1}, "seed"),
     ],
@@ -57,6 +66,42 @@ def test_narrowing_keeps_the_options_of_the_preset(preset):
         ("billiards", "reparameterized", 8, 0)
     ]
     assert cells[0].method_options == {"epochs": 20}
+
+
+def test_variants_differ_in_their_options_alone(tmp_path):
+    preset = parse_preset(
+        {
+            "name": "variants",
+            "problems": {
+                "wave-packet": {"n": [3]},
+                "wave-packet@quiet": {
+                    "n": [3],
+                    "options": {"noise": 0.01},
+                    "methods": {"lbfgs@one": {"history_size": 2}},
+                },
+            },
+            "methods": {"lbfgs": {}, "lbfgs@one": {"max_iterations": 1}},
+        },
+        "test",
+    )
+    cells = plan(preset)
+    assert len({cell.name for cell in cells}) == 4
+    assert len({(cell.data_seed, cell.method_seed) for cell in cells}) == 1
+    store = Store(tmp_path / "run")
+    assert not Engine(store).run(cells).failed
+    rows = store.rows()
+    assert list(dict.fromkeys(rows["problem"])) == ["wave-packet", "wave-packet@quiet"]
+    iterations = rows.groupby(["problem", "method"])["iterations"].max().unstack()
+    assert (iterations["lbfgs@one"] == 1).all()
+    assert (iterations["lbfgs"] > 1).all()
+    truth = rows.groupby("problem")["truth"].apply(lambda column: np.concatenate(column.to_list()).tolist())
+    assert truth.iloc[0] == truth.iloc[1]
+    loss = rows.groupby("problem")["loss"].min()
+    assert loss["wave-packet@quiet"] != loss["wave-packet"]
+    write_tables(rows, store.folder / "tables")
+    assert {path.stem for path in write_figures(store, store.folder / "figures")} == set(rows["problem"])
+    table = comparison_table(rows, "wave-packet", per_n=False)
+    assert table["method"].tolist() == ["lbfgs", "lbfgs@one"]
 
 
 def test_methods_share_the_data_and_nothing_else_does(preset):
