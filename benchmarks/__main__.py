@@ -39,7 +39,7 @@ def main(
                 rows.append(row)
                 told = f"{row['seconds']:.4g} s" if "seconds" in row else f"left out: {row['missing']} is not installed"
                 CONSOLE.print(f"n = {row['n']}, {row['contender']}: {told}")
-            table = merge(REPORTS / "benchmarks.csv", summarise(pd.DataFrame(rows)))
+            table = merge(REPORTS / "benchmarks.csv", summarise(pd.DataFrame(rows)), [case.name for case in CASES])
             write_page(REPORTS / "benchmarks.md", table)
         log.unlink()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,12 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def merge(path: Path, new: pd.DataFrame) -> pd.DataFrame:
-    """Replace the cases of a table on disk by new ones, and write it, whole or not at all."""
+def merge(path: Path, new: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """Replace the cases of a table on disk by new ones, in this order, and write it, whole or not at all."""
     if path.exists():
         old = pd.read_csv(path)
         new = pd.concat([old[~old["case"].isin(new["case"])], new], ignore_index=True)
+    new = new.sort_values("case", key=lambda case: case.map(order.index), kind="stable")
     waiting = path.with_suffix(".csv.part")
     new.to_csv(waiting, index=False, float_format="%.5g")
     waiting.replace(path)
