@@ -17,6 +17,7 @@ from kerasjoint.experiments.tables import (
     TOLERANCE,
     best_of_both,
     comparison_table,
+    in_refined_comparison,
     write_tables,
 )
 
@@ -50,7 +51,14 @@ def write_replication(store: Store) -> Path:
     for reference in REFERENCES:
         for stage in ("refined", "unrefined"):
             sections.append(_table_2(means, problems, reference, stage))
-    sections += [_truth(means, problems), _worthless(rows), _figures(problems), _cost(rows), _claims(rows)]
+    sections += [
+        _truth(means, problems),
+        _solved_by_n(rows),
+        _worthless(rows),
+        _figures(problems),
+        _cost(rows),
+        _claims(rows),
+    ]
     path = store.folder / "REPORT.md"
     path.write_text("\n".join(sections))
     return path
@@ -138,6 +146,15 @@ def _truth(means: pd.DataFrame, problems: list[str]) -> str:
         table[title] = [f"{value:.2g}" for value in shown[column]]
     note = "Mean over n. Errors in units of each unknown's scale."
     return f"## Solved, and how far from the truth\n\n{note}\n\n{table.to_markdown(index=False)}\n"
+
+
+def _solved_by_n(rows: pd.DataFrame) -> str:
+    shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
+    share = (
+        100 * shown.astype({"solved": float}).groupby(["problem", "method", "n"], sort=False)["solved"].mean().unstack()
+    )
+    table = share.sort_index(axis=1).map(lambda percent: "" if np.isnan(percent) else f"{percent:.0f}").reset_index()
+    return f"## Solved by n, percent, refined\n\n{table.to_markdown(index=False)}\n"
 
 
 def _worthless(rows: pd.DataFrame) -> str:

@@ -34,6 +34,10 @@ def test_it_holds_the_numbers_of_the_tables(report, store):
     assert "It depends." in text
     solved = means.query("method == 'supervised' and stage == 'unrefined' and reference == 'lbfgs'").iloc[0]["solved"]
     assert re.search(rf"\| supervised +\| unrefined \| {100 * solved:.1f} \[", text)
+    by_n = comparison_table(store.rows(), "billiards", per_n=True)
+    shown = by_n.query("method == 'supervised' and stage == 'refined' and reference == 'lbfgs'").sort_values("n")
+    shares = r" +\| +".join(f"{100 * share:.0f}" for share in shown["solved"])
+    assert re.search(rf"\| billiards +\| supervised +\| +{shares} \|", text)
 
 
 def test_every_picture_it_shows_exists(report):
