@@ -95,6 +95,8 @@ def minimize(
 class _FunctionProblem(InverseProblem):
     """A per-instance loss dressed as a problem; there is nothing to observe but the loss itself."""
 
+    forward_name = "fun"
+
     def __init__(self, fun: Callable[..., tf.Tensor], unknown: Unknown, names: list[str]) -> None:
         self._fun = fun
         self._names = names
@@ -102,7 +104,7 @@ class _FunctionProblem(InverseProblem):
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
         value = self._fun(xi["x"], *(x[name] for name in self._names))
-        if not tf.is_tensor(value) or value.shape.rank != 1:
+        if not tf.is_tensor(value) or value.shape != xi["x"].shape[:1]:
             got = value.shape if tf.is_tensor(value) else type(value).__name__
             raise ArgumentError("fun", "a function that returns one loss per instance, a tensor of shape (n,)", got)
         return (value,)

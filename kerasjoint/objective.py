@@ -55,26 +55,25 @@ class CompiledObjective:
         except (NotImplementedError, AttributeError) as error:
             if "ymbolic" not in str(error):
                 raise
-            name = type(self._problem).__name__
-            raise ArgumentError(f"{name}.forward", "TensorFlow operations throughout, no NumPy", error) from None
+            expected = "TensorFlow operations throughout, no NumPy"
+            raise ArgumentError(self._problem.forward_name, expected, error) from None
 
     def _predict_only(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         with values_only():
             return self._predict(xi, x)
 
     def _loss(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        name = type(self._problem).__name__
+        name = self._problem.forward_name
         prediction = self._predict(xi, x)
         if tf.is_tensor(prediction):
             if not prediction.shape.is_compatible_with(y.shape):
-                raise ArgumentError(f"{name}.forward", f"the observation's shape {tuple(y.shape)}", prediction.shape)
+                raise ArgumentError(name, f"the observation's shape {tuple(y.shape)}", prediction.shape)
             if prediction.dtype != y.dtype:
-                raise ArgumentError(
-                    f"{name}.forward", f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name
-                )
+                raise ArgumentError(name, f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name)
         loss = self._problem.loss(prediction, y)
         if not loss.shape.is_compatible_with(xi.shape[:1]):
-            raise ArgumentError(f"{name}.loss", f"one loss per instance, shape ({xi.shape[0]},)", loss.shape)
+            name = f"{type(self._problem).__name__}.loss"
+            raise ArgumentError(name, f"one loss per instance, shape ({xi.shape[0]},)", loss.shape)
         return loss
 
     def _masked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
@@ -88,8 +87,8 @@ class CompiledObjective:
             loss = self._loss(xi, x, y)
         gradient = tape.gradient(loss, xi)
         if gradient is None:
-            name = type(self._problem).__name__
-            raise ArgumentError(f"{name}.forward", "a result that depends on xi through TensorFlow", "no gradient")
+            expected = "a result that depends on the unknowns through TensorFlow"
+            raise ArgumentError(self._problem.forward_name, expected, "no gradient")
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 

@@ -94,6 +94,11 @@ class InverseProblem:
         """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
         return {}
 
+    @property
+    def forward_name(self) -> str:
+        """What messages call ``forward``."""
+        return f"{type(self).__name__}.forward"
+
     @cached_property
     def space(self) -> UnknownSpace:
         """The unknowns as one flat vector."""
