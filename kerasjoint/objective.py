@@ -116,7 +116,7 @@ class _Sharded:
         ]
         key = (piece, cores(), *map(str, tf.nest.flatten(signature)), *x)
         if key not in self._batches:
-            batch = self._whole if piece is None else partial(self._pieces, piece, cores())
+            batch = partial(self._whole) if piece is None else partial(self._pieces, piece, cores())
             self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
         return self._batches[key](xi, rows, x, y)
 

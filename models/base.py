@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -291,7 +292,8 @@ class ProblemSetModel(keras.Model):
     def _compiled_run(self, jit_compile: bool) -> Any:
         """The function that runs up to ``steps_per_execution`` epochs; traced once per problem and shapes."""
         if jit_compile not in self._runs:
-            self._runs[jit_compile] = tf.function(self._run, jit_compile=jit_compile, autograph=False)
+            # Models of one class share the code by which TensorFlow counts traces: the partial keeps them apart.
+            self._runs[jit_compile] = tf.function(partial(self._run), jit_compile=jit_compile, autograph=False)
         return self._runs[jit_compile]
 
     def _run(

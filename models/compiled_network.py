@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ class CompiledNetwork:
     def __init__(self, network: keras.Model) -> None:
         self._network = network
         self._forward = tf.function(network, jit_compile=True, autograph=False)
-        self._backward = tf.function(self._pull_back, jit_compile=True, autograph=False)
+        self._backward = tf.function(partial(self._pull_back), jit_compile=True, autograph=False)
 
     def __call__(self, inputs: Inputs) -> tf.Tensor:
         """Return the output (n, size)."""

@@ -33,6 +33,16 @@ def test_gradient_against_finite_differences_and_by_hand(seven: ProblemSet) -> N
     np.testing.assert_allclose(gradient[:, 0], by_hand, rtol=1e-12)
 
 
+def test_many_problems_and_sizes_do_not_make_tensorflow_warn(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        for _ in range(3):
+            for n in (1, 3, 9, 40, 100):
+                problem_set = decay_set(Decay(), n=n)
+                problem_set.value_and_gradient(problem_set.guess)
+                problem_set.objective(problem_set.guess)
+    assert not caplog.records
+
+
 def test_chunks_agree_with_the_whole_and_trace_once(seven: ProblemSet) -> None:
     problem = Traced(chunk=3)
     chunked = decay_set(problem, n=7)

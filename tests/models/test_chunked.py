@@ -84,3 +84,14 @@ def test_a_bad_instance_harms_no_weight() -> None:
     assert losses[-1] < losses[0]
     assert all(np.isfinite(weight.numpy()).all() for weight in model.variables)
     assert model.solution(problem_set).non_finite.tolist() == [0, 8, 0, 0, 0]
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_many_models_do_not_make_tensorflow_warn(chunk: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    problem = Decay()
+    problem.chunk = chunk
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        for n in range(2, 9):
+            problem_set = decay_set(problem, n=n)
+            model_for(problem_set).fit(problem_set, epochs=3, verbose=0)
+    assert not caplog.records
