@@ -45,6 +45,8 @@ class Billiards(InverseProblem):
     friction
         Deceleration, m/s^2. 0.1 is a rolling resistance of 0.01 times gravity, usual for a billiard cloth. Without it
         no ball would come to rest.
+    hits_only
+        Draw training examples until the ball is hit in all of them.
 
     Notes
     -----
@@ -62,14 +64,16 @@ class Billiards(InverseProblem):
     of the ball's start was chosen for this share.
 
     *Training data*: no prior of v0 exists (paper, section 4.2). ``sample_training`` draws v0 uniformly within its
-    bounds and observes where the ball comes to rest; most of these shots miss.
+    bounds and observes where the ball comes to rest; most of these shots miss, unless ``hits_only``.
 
     Example
     -------
     >>> problem_set = Billiards().sample(n=64, seed=0)
     """
 
-    def __init__(self, radius: float = 0.03, elasticity: float = 0.8, friction: float = 0.1) -> None:
+    def __init__(
+        self, radius: float = 0.03, elasticity: float = 0.8, friction: float = 0.1, hits_only: bool = False
+    ) -> None:
         for name, value in (("radius", radius), ("friction", friction)):
             if not value > 0:
                 raise ArgumentError(name, "a positive number", value)
@@ -80,6 +84,7 @@ class Billiards(InverseProblem):
         self.radius = radius
         self.elasticity = elasticity
         self.friction = friction
+        self.hits_only = hits_only
         self.unknowns = (Unknown("v0", shape=(2,), lower=(0.0, -1.0), upper=(1.2, 1.0), guess=(0.5, 0.0)),)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -119,7 +124,11 @@ class Billiards(InverseProblem):
         generator = np.random.default_rng(seed)
         x = self._positions(n, generator)
         v0 = generator.uniform(self.space.lower, self.space.upper, size=(n, 2))
-        return ProblemSet(self, x, self.simulate(v0, x), truth=v0)
+        rest = self.simulate(v0, x)
+        while self.hits_only and (missed := (rest == x["ball"]).all(axis=1)).any():
+            v0[missed] = generator.uniform(self.space.lower, self.space.upper, size=(int(missed.sum()), 2))
+            rest = self.simulate(v0, x)
+        return ProblemSet(self, x, rest, truth=v0)
 
     def solved(self, loss: FloatArray, xi: FloatArray, problem_set: ProblemSet) -> NDArray[np.bool_]:
         """Tell which balls rest within 1 mm of the target."""

@@ -139,6 +139,16 @@ def test_training_shots_reproduce_their_observation(billiards: ProblemSet) -> No
     assert 0.02 < hit.mean() < 0.5
 
 
+def test_training_shots_can_be_hits_alone() -> None:
+    problem = Billiards(hits_only=True)
+    examples = problem.sample_training(64, seed=1)
+    assert np.any(examples.y != examples.x["ball"], axis=1).all()
+    assert examples.objective(examples.truth).max() < 1e-25
+    np.testing.assert_array_equal(examples.truth, problem.sample_training(64, seed=1).truth)
+    other = Billiards().sample_training(64, seed=1)
+    np.testing.assert_array_equal(examples.x["ball"], other.x["ball"])
+
+
 @pytest.mark.parametrize("draw", ["sample", "sample_training"])
 def test_a_seed_fixes_every_bit(draw: str) -> None:
     first, again, other = (getattr(Billiards(), draw)(4, seed) for seed in (0, 0, 1))
