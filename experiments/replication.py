@@ -9,6 +9,7 @@ import pandas as pd
 
 from kerasjoint.experiments.claims import check_claims
 from kerasjoint.experiments.figures import write_figures
+from kerasjoint.experiments.isolation import isolation_section
 from kerasjoint.experiments.paper import paper_fractions
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import (
@@ -30,7 +31,8 @@ COMMENTS = "comments.md"
 def write_replication(store: Store) -> Path:
     """Write tables, figures and ``REPORT.md`` into the store's folder; return the path of the report.
 
-    ``comments.md`` in that folder, written by people, is taken into the report as it is.
+    ``comments.md`` in that folder, written by people, is taken into the report as it is. Runs in folders inside it,
+    such as those of the preset ``paper-isolation``, get a table each.
     """
     rows = store.rows()
     write_tables(rows, store.folder / "tables")
@@ -58,6 +60,7 @@ def write_replication(store: Store) -> Path:
         _figures(problems),
         _cost(rows),
         _claims(rows),
+        *(isolation_section(Store(cells.parent)) for cells in sorted(store.folder.glob("*/cells"))),
     ]
     path = store.folder / "REPORT.md"
     path.write_text("\n".join(sections))

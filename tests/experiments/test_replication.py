@@ -19,6 +19,7 @@ from kerasjoint.problems import PROBLEMS
 def report(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("replication") / "run"
     shutil.copytree(store.folder, folder)
+    shutil.copytree(store.folder, folder / "inside")
     (folder / "comments.md").write_text("## What people say\n\nIt depends.\n")
     return write_replication(Store(folder))
 
@@ -38,6 +39,17 @@ def test_it_holds_the_numbers_of_the_tables(report, store):
     shown = by_n.query("method == 'supervised' and stage == 'refined' and reference == 'lbfgs'").sort_values("n")
     shares = r" +\| +".join(f"{100 * share:.0f}" for share in shown["solved"])
     assert re.search(rf"\| billiards +\| supervised +\| +{shares} \|", text)
+
+
+def test_runs_in_folders_inside_get_a_table_each(report, store):
+    section = report.read_text().partition("`inside`")[2]
+    by_n = comparison_table(store.rows(), "billiards", per_n=True)
+    chosen = by_n.query("method == 'neural-adjoint' and stage == 'refined'")
+    for n, against in chosen.groupby("n"):
+        row = next(line for line in section.splitlines() if re.match(rf"\| billiards \| +{n} \| neural-adjoint ", line))
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[4:6] == [f"{100 * better:.0f}" for better in against.sort_values("reference")["better"]]
+        assert cells[6] == f"{100 * against['solved'].iloc[0]:.0f}"
 
 
 def test_every_picture_it_shows_exists(report):
