@@ -94,7 +94,11 @@ def _coverage(rows: pd.DataFrame) -> str:
         .groupby("problem", sort=False)
         .agg(n=("n", lambda n: ", ".join(map(str, sorted(set(n))))), seeds=("seed", "nunique"))
     )
-    return f"Sizes and seeds that were run:\n\n{table.to_markdown()}\n"
+    last = (rows["selection"] == "last").to_numpy()
+    counted = np.where(last & (rows["stage"] == "unrefined"), -1.0, in_refined_comparison(rows))
+    spent = (rows["seconds"] * counted)[rows["method"] != BEST_OF_BOTH].groupby(rows["problem"]).sum()
+    table["hours"] = [f"{spent[problem] / 3600:.2g}" for problem in table.index]
+    return f"Sizes and seeds that were run, and what that took, compilation apart:\n\n{table.to_markdown()}\n"
 
 
 def _table_2(means: pd.DataFrame, problems: list[str], reference: str, stage: str) -> str:

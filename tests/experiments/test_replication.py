@@ -41,6 +41,16 @@ def test_it_holds_the_numbers_of_the_tables(report, store):
     assert re.search(rf"\| billiards +\| supervised +\| +{shares} \|", text)
 
 
+def test_its_hours_count_each_training_once(report, store):
+    hours = 0.0
+    for spent in store.metadata()["seconds"]:
+        if "refined last" in spent:
+            hours += (spent["refined best"] + spent["refined last"] - spent["unrefined last"]) / 3600
+        else:
+            hours += spent.get("refined best", spent["unrefined best"]) / 3600
+    assert re.search(rf"\| billiards +\|[^|]+\| +\d+ \| +{re.escape(f'{hours:.2g}')} +\|", report.read_text())
+
+
 def test_runs_in_folders_inside_get_a_table_each(report, store):
     section = report.read_text().partition("`inside`")[2]
     by_n = comparison_table(store.rows(), "billiards", per_n=True)
