@@ -23,6 +23,8 @@ TOLERANCE = f"|dL| <= {RELATIVE_TOLERANCE:g} max(L) + {ABSOLUTE_TOLERANCE:g}"
 def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.DataFrame:
     """Compare every method, stage and selection with each reference on one problem.
 
+    References are the plain L-BFGS methods; in a run without any, its first method, refined if it was.
+
     Parameters
     ----------
     rows
@@ -40,8 +42,10 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     """
     rows = rows[rows["problem"] == problem]
     table = []
-    for reference in [name for name in REFERENCES if name in set(rows["method"])]:
-        base = rows[rows["method"] == reference].set_index(KEY)
+    methods = in_order(METHODS, rows["method"])
+    final = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
+    for reference in [name for name in REFERENCES if name in methods] or methods[:1]:
+        base = final[final["method"] == reference].set_index(KEY)
         for variant, group in rows.groupby(VARIANT, sort=False):
             better, equal = paper_fractions(problem, str(variant[0]), str(variant[1]))
             head = {"problem": problem, "reference": reference} | dict(zip(VARIANT, map(str, variant), strict=True))

@@ -51,6 +51,16 @@ def test_run_resumes_and_report_repeats_it(tmp_path):
     assert table.read_text() == content
 
 
+def test_a_run_without_a_baseline_is_compared_with_its_first_method(tmp_path):
+    out = tmp_path / "run"
+    result = call("run", "billiards", "--n", 2, "--seeds", 1, "--method", "reparameterized", "--out", out)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out / "tables" / "billiards.csv")
+    assert set(table["reference"]) == {"reparameterized"}
+    refined = table[(table["stage"] == "refined") & (table["selection"] == "best")]
+    assert refined["equal"].tolist() == [1.0]
+
+
 def test_solve_reads_the_users_file(tmp_path):
     problem_set = Billiards().sample(3, seed=5)
     values = {name: problem_set.x[name] for name in ("cue", "ball")} | {"y": problem_set.y}
