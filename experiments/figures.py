@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from kerasjoint.experiments.examples import draw_example
@@ -28,6 +29,8 @@ COLOURS = dict(zip(METHODS, cycle(("#000000", "#7f7f7f", "#cc79a7", "#e69f00", "
 DASHES = ((None, None), (1, 1), (2, 1), (6, 1), (None, None), (4, 2), (4, 1, 1, 1))
 LOWEST = 1e-32
 
+Styles = dict[str, dict[str, Any]]
+
 
 def write_figures(store: Store, folder: Path) -> list[Path]:
     """Draw one PNG of four panels per problem; return the paths."""
@@ -36,13 +39,17 @@ def write_figures(store: Store, folder: Path) -> list[Path]:
     written = []
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):
         for problem in dict.fromkeys(rows["problem"]):
-            figure, ((example, landscape), (course, sizes)) = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
+            figure, ((example, landscape), (course, sizes)) = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
             picture = store.illustration(problem)
             if picture is not None:
                 draw_example(example, problem, picture)
                 draw_landscape(landscape, picture)
-            draw_curves(course, curves[curves["problem"] == problem])
-            draw_loss_over_n(sizes, rows[rows["problem"] == problem])
+            here = rows[rows["problem"] == problem]
+            styles = _styles(here["method"])
+            draw_curves(course, curves[curves["problem"] == problem], styles)
+            draw_loss_over_n(sizes, here, styles)
+            handles = [Line2D([], [], marker="o", ms=4, label=method, **style) for method, style in styles.items()]
+            figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, handlelength=3)
             for letter, axes in zip("abcd", (example, landscape, course, sizes), strict=True):
                 title = axes.get_title()
                 axes.set_title("")
@@ -58,61 +65,58 @@ def write_figures(store: Store, folder: Path) -> list[Path]:
 def draw_landscape(axes: Any, picture: dict[str, NDArray[Any]]) -> None:
     """Draw loss and gradient along one unknown, the others at their true values."""
     values = picture["landscape_values"]
-    axes.plot(values, picture["landscape_loss"], color="#333333", lw=1, label="loss")
-    axes.axvline(float(picture["landscape_truth"]), color="#cc79a7", lw=1, ls="--", label="true value")
-    axes.set(xlabel=str(picture["landscape_label"]), ylabel="loss")
+    axes.plot(values, picture["landscape_loss"], color="#333333", lw=1)
+    axes.axvline(float(picture["landscape_truth"]), color="#cc79a7", lw=1, ls="--")
+    axes.set(xlabel=f"{picture['landscape_label']} (dashed: true value)", ylabel="loss")
     axes.set_title("loss and gradient, other unknowns true")
     twin = axes.twinx()
-    twin.plot(values, picture["landscape_gradient"], color="#56b4e9", lw=0.8, label="gradient")
+    twin.plot(values, picture["landscape_gradient"], color="#56b4e9", lw=0.8)
     twin.set_ylabel("gradient", color="#1f78a4")
-    handles = [*axes.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
-    axes.legend(handles, [handle.get_label() for handle in handles], frameon=False, fontsize="small")
 
 
-def draw_curves(axes: Any, curves: pd.DataFrame) -> None:
+def draw_curves(axes: Any, curves: pd.DataFrame, styles: Styles) -> None:
     """Draw the mean true objective over iterations, unrefined, at the largest n; mean and range over seeds."""
     n = curves["n"].max()
     curves = curves[curves["n"] == n]
-    for method, style in _styles(curves["method"]).items():
-        here = curves[curves["method"] == method]
+    courses = dict(list(curves.groupby("method")))
+    for method in (method for method in styles if method in courses):
+        here = courses[method]
         grid = np.unique(here["iteration"])
         runs = np.stack(
             [np.interp(grid, run["iteration"], run["mean"].clip(lower=LOWEST)) for _, run in here.groupby("seed")]
         )
-        axes.plot(grid + 1, runs.mean(axis=0), label=method, **style)
-        axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=style["color"], alpha=0.12, lw=0)
+        axes.plot(grid + 1, runs.mean(axis=0), **styles[method])
+        colour = styles[method]["color"]
+        axes.fill_between(grid + 1, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.12, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="iteration + 1", ylabel="mean loss of current estimates")
     axes.set_title(f"optimisation, not refined, n = {n}")
-    axes.legend(frameon=False, fontsize="small")
 
 
-def draw_loss_over_n(axes: Any, rows: pd.DataFrame) -> None:
+def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
     """Draw the mean refined loss over n: mean and standard deviation over seeds."""
     shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
     sizes = sorted(shown["n"].unique())
-    for offset, (method, style) in enumerate(_styles(shown["method"]).items()):
+    present = set(shown["method"])
+    for offset, method in enumerate(method for method in styles if method in present):
         line = means.loc[method]
         # Methods are set slightly apart, since their error bars would cover each other.
         place = line.index.to_numpy() * 1.03 ** (offset - 2)
         spread = line["std"].fillna(0.0)
         mean = line["mean"].clip(lower=LOWEST)
         low = np.minimum(spread, 0.9 * mean)
-        axes.errorbar(
-            place, mean, yerr=(low, spread), color=style["color"], marker="o", ms=4, lw=1.2, capsize=2, label=method
-        )
+        axes.errorbar(place, mean, yerr=(low, spread), marker="o", ms=4, lw=1.2, capsize=2, **styles[method])
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="number of instances n", ylabel="mean loss")
     axes.set_xticks(sizes, [str(n) for n in sizes])
-    axes.minorticks_off()
+    axes.xaxis.minorticks_off()
     axes.set_title("after refinement")
-    axes.legend(frameon=False, fontsize="small")
 
 
-def _styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _styles(methods: Iterable[str]) -> Styles:
     """Return colour and dashes of each method, in the order of the registry."""
     places = {name: k for k, name in enumerate(METHODS)}
-    styles: dict[str, dict[str, Any]] = {}
+    styles: Styles = {}
     for label in in_order(METHODS, methods):
         name = base_name(label)
         variants = sum(base_name(other) == name for other in styles)
