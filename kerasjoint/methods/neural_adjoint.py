@@ -10,6 +10,7 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import check_positive, check_problem_set
 from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.lbfgs import LBFGS
@@ -39,6 +40,9 @@ class NeuralAdjoint(NetworkMethod):
         Of the surrogate; see ``NetworkMethod``.
     boundary_weight
         Slope of the boundary loss, in units of the mean loss per unit of normalised coordinate at the guess.
+    keep_start
+        Whether an instance whose estimate has no lower true loss than the guess stays at the guess, so that its
+        refinement is plain L-BFGS.
 
     Example
     -------
@@ -54,10 +58,14 @@ class NeuralAdjoint(NetworkMethod):
         network: str = "dense",
         network_options: dict[str, Any] | None = None,
         boundary_weight: float = 1.0,
+        keep_start: bool = False,
     ) -> None:
         super().__init__(learning_rate, epochs, network, network_options)
         check_positive(boundary_weight=boundary_weight)
+        if not isinstance(keep_start, bool):
+            raise ArgumentError("keep_start", "True or False", repr(keep_start))
         self.boundary_weight = boundary_weight
+        self.keep_start = keep_start
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
@@ -74,6 +82,9 @@ class NeuralAdjoint(NetworkMethod):
         adjoint = descent.solution(self.name, type(self).__name__)
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
+        if self.keep_start:
+            kept = ~(loss < at_guess)
+            xi[kept], z[kept], loss[kept] = problem_set.guess[kept], 0.0, at_guess[kept]
         last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
         return replace(
             adjoint,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers import Decay, Fragile, Traced, assert_same_bits, decay_set, fragile_set
 
-from kerasjoint import ArgumentError, ProblemSet, Solution, Status
-from kerasjoint.methods import METHODS
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
+from kerasjoint.methods import METHODS, LockstepLBFGS
 from kerasjoint.methods.base import LocalMethod, Method
-from kerasjoint.methods.neural_adjoint import _surrogate_set
+from kerasjoint.methods.neural_adjoint import NeuralAdjoint, _surrogate_set
 from kerasjoint.methods.supervised import training_seed
 from kerasjoint.models import SurrogateModel
 
@@ -122,6 +122,21 @@ def test_examples_are_other_instances_of_the_same_seed(problem_sets) -> None:
     assert training_seed(0) != training_seed(1)
     examples = problem_sets["billiards"].problem.sample_training(4, training_seed(0))
     assert not np.isin(examples.x["cue"], problem_sets["billiards"].x["cue"]).any()
+
+
+def test_the_neural_adjoint_can_keep_the_start(solved, problem_sets) -> None:
+    """Where it ends no lower than at the guess, the instance stays there, and its refinement is plain L-BFGS."""
+    problem_set, plain = problem_sets["billiards"], solved("neural-adjoint", "billiards", 0)
+    at_guess = problem_set.objective(problem_set.guess)
+    lower = plain.loss < at_guess
+    assert lower.any() and not lower.all()
+    kept = NeuralAdjoint(epochs=EPOCHS, keep_start=True).solve(problem_set, seed=0)
+    np.testing.assert_array_equal(kept.loss, np.where(lower, plain.loss, at_guess))
+    np.testing.assert_array_equal(kept.xi, np.where(lower[:, None], plain.xi, problem_set.guess))
+    np.testing.assert_array_equal(kept.last.xi, plain.last.xi)
+    local = LockstepLBFGS().solve(problem_set)
+    refined = refine(problem_set, kept)
+    np.testing.assert_array_equal(refined.xi[~lower], local.xi[~lower])
 
 
 def test_the_boundary_loss_of_the_neural_adjoint(problem_sets) -> None:
