@@ -129,7 +129,8 @@ def test_the_neural_adjoint_can_keep_the_start(solved, problem_sets) -> None:
     problem_set, plain = problem_sets["billiards"], solved("neural-adjoint", "billiards", 0)
     at_guess = problem_set.objective(problem_set.guess)
     lower = plain.loss < at_guess
-    assert lower.any() and not lower.all()
+    assert lower.any()
+    assert not lower.all()
     kept = NeuralAdjoint(epochs=EPOCHS, keep_start=True).solve(problem_set, seed=0)
     np.testing.assert_array_equal(kept.loss, np.where(lower, plain.loss, at_guess))
     np.testing.assert_array_equal(kept.xi, np.where(lower[:, None], plain.xi, problem_set.guess))
