@@ -153,7 +153,7 @@ def test_fitting_again_goes_on(decay: ProblemSet) -> None:
     expected = whole.fit(decay, epochs=10, verbose=0).history["loss"]
     first = parts.fit(decay, epochs=5, verbose=0)
     second = parts.fit(decay, epochs=10, initial_epoch=5, verbose=0)
-    assert first.history["loss"] + second.history["loss"] == expected or second.history["loss"] == expected[5:]
+    assert first.history["loss"] + second.history["loss"] == expected
     assert second.epoch == [5, 6, 7, 8, 9]
     assert parts.solution(decay).iterations.tolist() == [10] * 4
     np.testing.assert_array_equal(parts.solution(decay).loss, whole.solution(decay).loss)
