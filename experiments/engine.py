@@ -134,16 +134,22 @@ def _rows(cell: Cell, stage: str, selection: str, solution: Solution) -> pd.Data
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return versions, machine, commit and command of this process."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "commit": commit.stdout.strip() or None,
+        "commit": _commit(Path(__file__).resolve().parents[1]),
         "command": shlex.join(["kerasjoint", *sys.argv[1:]]),
     }
+
+
+def _commit(tree: Path) -> str | None:
+    """Return the commit of the source tree; ``None`` where it is not under git, or git is not installed."""
+    if not (tree / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=tree, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() or None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,8 @@ from kerasjoint.problems import PROBLEMS
 
 PARTIAL = ".partial-"
 PACK = "packed-"
+# What is half written is so for seconds. Older leftovers are of a killed run; younger ones may be another process's.
+ABANDONED_SECONDS = 600
 
 
 class CellRows(NamedTuple):
@@ -32,7 +36,7 @@ class CellRows(NamedTuple):
 
 
 class Store:
-    """A folder of finished cells and illustrations.
+    """A folder of finished cells and illustrations, into which several processes may write.
 
     Layout: ``cells/<cell>/rows.parquet``, ``curve.parquet`` and ``cell.json``; ``illustrations/<problem>.npz``. Packed
     cells are together in ``cells/packed-<k>/rows.parquet``, ``curve.parquet`` and ``cells.json``.
@@ -55,7 +59,9 @@ class Store:
         self._cells.mkdir(parents=True, exist_ok=True)
         self._illustrations.mkdir(exist_ok=True)
         outdated = [folder for folder in self._cells.iterdir() if folder.name in self._packed] + self._packs()[:-1]
-        for leftover in (*self._cells.glob(f"{PARTIAL}*"), *self._illustrations.glob(f"{PARTIAL}*"), *outdated):
+        partial = [*self._cells.glob(f"{PARTIAL}*"), *self._illustrations.glob(f"{PARTIAL}*")]
+        abandoned = [path for path in partial if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
+        for leftover in (*abandoned, *outdated):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for cell in cells:
             if self.has(cell):
@@ -66,29 +72,23 @@ class Store:
         return cell.name in self._packed or (self._cells / cell.name).is_dir()
 
     def write(self, cell: Cell, content: CellRows) -> None:
-        """Store a finished cell."""
-        partial = self._cells / f"{PARTIAL}{cell.name}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        content.rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
-        content.curve.to_parquet(partial / "curve.parquet", index=False, compression="zstd")
-        metadata = content.metadata | {"settings": cell.settings}
-        (partial / "cell.json").write_text(json.dumps(metadata, indent=1) + "\n")
-        os.replace(partial, self._cells / cell.name)
+        """Store a finished cell; if another process has stored it meanwhile, that one stays."""
+        metadata = json.dumps(content.metadata | {"settings": cell.settings}, indent=1)
+        try:
+            _write_folder(self._cells / cell.name, content.rows, content.curve, "cell.json", metadata)
+        except OSError:
+            if not self.has(cell):
+                raise
 
     def pack(self) -> int:
         """Put all finished cells into few files, for keeping; a run can still go on. Return how many they are."""
-        rows, curves = self.rows(), self.curves()
-        metadata = self._packed | {folder.name: self._read_metadata(folder) for folder in self._loose()}
-        number = int(self._packs()[-1].name.removeprefix(PACK)) + 1 if self._packs() else 1
-        partial = self._cells / f"{PARTIAL}{PACK}{number}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
-        curves.to_parquet(partial / "curve.parquet", index=False, compression="zstd")
-        (partial / "cells.json").write_text(json.dumps(metadata) + "\n")
+        # Only these are packed and removed: another process may finish more cells meanwhile.
         outdated = self._finished()
-        os.replace(partial, self._cells / f"{PACK}{number}")
+        loose = [folder for folder in outdated if not folder.name.startswith(PACK)]
+        metadata = self._packed | {folder.name: _read_metadata(folder) for folder in loose}
+        rows, curves = _collect("rows.parquet", outdated), _collect("curve.parquet", outdated)
+        number = int(self._packs()[-1].name.removeprefix(PACK)) + 1 if self._packs() else 1
+        _write_folder(self._cells / f"{PACK}{number}", rows, curves, "cells.json", json.dumps(metadata))
         del self.__dict__["_packed"]
         for folder in outdated:
             shutil.rmtree(folder)
@@ -100,7 +100,7 @@ class Store:
 
     def write_illustration(self, problem: str, arrays: dict[str, NDArray[Any]]) -> None:
         """Store the arrays that picture a problem."""
-        partial = self._illustrations / f"{PARTIAL}{problem}.npz"
+        partial = _partial(self._illustrations / f"{problem}.npz")
         np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
         os.replace(partial, self._illustrations / f"{problem}.npz")
 
@@ -113,16 +113,16 @@ class Store:
 
     def rows(self) -> pd.DataFrame:
         """Return the rows of all finished cells."""
-        return self._collect("rows.parquet")
+        return _collect("rows.parquet", self._finished())
 
     def curves(self) -> pd.DataFrame:
         """Return the curves of all finished cells."""
-        return self._collect("curve.parquet")
+        return _collect("curve.parquet", self._finished())
 
     def metadata(self) -> pd.DataFrame:
         """Return one row per finished cell: its settings, seconds, versions and machine."""
         self._finished()
-        return pd.DataFrame([*self._packed.values(), *map(self._read_metadata, self._loose())])
+        return pd.DataFrame([*self._packed.values(), *map(_read_metadata, self._loose())])
 
     @property
     def _cells(self) -> Path:
@@ -159,26 +159,8 @@ class Store:
             raise ArgumentError("folder", "a folder with the rows of a run", self.folder)
         return folders
 
-    def _collect(self, file: str) -> pd.DataFrame:
-        """Join a file of all finished cells, problems in the order of the registry."""
-        frames = []
-        for folder in self._finished():
-            try:
-                frames.append(pd.read_parquet(folder / file))
-            except (OSError, ValueError) as error:
-                raise ArgumentError(str(folder / file), "readable Parquet rows", error) from None
-        whole = pd.concat(frames)
-        place = {label: k for k, label in enumerate(in_order(PROBLEMS, whole["problem"]))}
-        return whole.sort_values("problem", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-
-    def _read_metadata(self, folder: Path) -> dict[str, Any]:
-        try:
-            return json.loads((folder / "cell.json").read_text())
-        except (OSError, ValueError) as error:
-            raise ArgumentError(str(folder / "cell.json"), "readable metadata", error) from None
-
     def _check_same(self, cell: Cell) -> None:
-        stored = (self._packed.get(cell.name) or self._read_metadata(self._cells / cell.name))["settings"]
+        stored = (self._packed.get(cell.name) or _read_metadata(self._cells / cell.name))["settings"]
         wanted = json.loads(json.dumps(cell.settings))
         different = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
         if different:
@@ -187,3 +169,41 @@ class Store:
                 "a new folder, or one with rows of the same settings",
                 f"{self.folder}, whose cell {cell.name} was run with other {', '.join(different)}",
             )
+
+
+def _partial(target: Path) -> Path:
+    """Return where to write what becomes ``target`` when it is whole."""
+    return target.with_name(f"{PARTIAL}{uuid4().hex}-{target.name}")
+
+
+def _write_folder(target: Path, rows: pd.DataFrame, curve: pd.DataFrame, name: str, metadata: str) -> None:
+    partial = _partial(target)
+    partial.mkdir()
+    try:
+        rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
+        curve.to_parquet(partial / "curve.parquet", index=False, compression="zstd")
+        (partial / name).write_text(f"{metadata}\n")
+        os.replace(partial, target)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+
+
+def _collect(file: str, folders: Sequence[Path]) -> pd.DataFrame:
+    """Join a file of all ``folders``, problems in the order of the registry."""
+    frames = []
+    for folder in folders:
+        try:
+            frames.append(pd.read_parquet(folder / file))
+        except (OSError, ValueError) as error:
+            raise ArgumentError(str(folder / file), "readable Parquet rows", error) from None
+    whole = pd.concat(frames)
+    place = {label: k for k, label in enumerate(in_order(PROBLEMS, whole["problem"]))}
+    return whole.sort_values("problem", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+
+
+def _read_metadata(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "cell.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ArgumentError(str(folder / "cell.json"), "readable metadata", error) from None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +65,35 @@ def test_a_killed_cell_leaves_no_rows_and_is_run_again(preset, tmp_path, monkeyp
     assert not store.has(cell)
     assert len(Engine(store).run([cell]).run) == 1
     assert [path.name for path in (store.folder / "cells").iterdir()] == [cell.name]
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(preset, tmp_path):
+    cells, store = plan(preset)[:1], Store(tmp_path / "run")
+    store.open_for(cells)
+    old, young = (store.folder / "cells" / f".partial-{age}" for age in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    store.open_for(cells)
+    assert young.is_dir()
+    assert not old.exists()
+
+
+def test_of_two_processes_that_ran_a_cell_the_first_stays(preset, tmp_path):
+    cell, store = plan(preset)[0], Store(tmp_path / "run")
+    store.open_for([cell])
+    for loss in (1.0, 2.0):
+        frame = pd.DataFrame({"problem": ["billiards"], "loss": [loss]})
+        store.write(cell, CellRows(frame, frame, {}))
+    assert store.rows()["loss"].tolist() == [1.0]
+    assert [path.name for path in (store.folder / "cells").iterdir()] == [cell.name]
+
+
+def test_a_machine_without_git_still_stores_rows(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    engine_module.environment.cache_clear()
+    assert engine_module.environment()["commit"] is None
+    engine_module.environment.cache_clear()
 
 
 def test_a_failing_cell_does_not_stop_the_others(preset, tmp_path, monkeypatch):

@@ -60,6 +60,25 @@ def test_a_pack_killed_before_it_cleaned_up_counts_nothing_twice(packed, store, 
     assert [path.name for path in (again.folder / "cells").iterdir()] == ["packed-1"]
 
 
+def test_a_cell_that_another_process_finishes_meanwhile_is_kept(packed, preset, monkeypatch):
+    cells = [replace(plan(preset)[0], seed=seed) for seed in (7, 8)]
+    one = CellRows(packed.rows()[:2].assign(seed=7), packed.curves()[:1], {})
+    packed.write(cells[0], one)
+    write = pd.DataFrame.to_parquet
+
+    def late(*arguments, **options):
+        write(*arguments, **options)
+        if not (other := Store(packed.folder)).has(cells[1]):
+            monkeypatch.setattr(pd.DataFrame, "to_parquet", write)
+            other.write(cells[1], one)
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", late)
+    assert Store(packed.folder).pack() == 17
+    left = Store(packed.folder)
+    assert all(left.has(cell) for cell in cells)
+    assert len(left.rows().query("seed == 7")) == 4
+
+
 def test_an_unreadable_pack_is_named(packed):
     (packed.folder / "cells" / "packed-1" / "cells.json").write_text("{")
     with pytest.raises(ArgumentError, match=r"packed-1/cells\.json"):
