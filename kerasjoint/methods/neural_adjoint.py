@@ -41,8 +41,8 @@ class NeuralAdjoint(NetworkMethod):
     boundary_weight
         Slope of the boundary loss, in units of the mean loss per unit of normalised coordinate at the guess.
     keep_start
-        Whether an instance whose estimate has no lower true loss than the guess stays at the guess, so that its
-        refinement is plain L-BFGS.
+        Whether an instance whose estimate has no lower true loss than the guess stays at the guess. Refining it is
+        then plain L-BFGS, with the first step of a refinement.
 
     Example
     -------
