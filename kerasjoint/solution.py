@@ -42,7 +42,7 @@ _MESSAGES = {
     Status.ITERATIONS: "the iterations were used up",
     Status.STATIONARY: "the gradient is exactly zero at the start, so there is no direction to go",
     Status.FAILED: "no further decrease was found although the gradient is not small",
-    Status.NON_FINITE: "the loss is not finite at the start",
+    Status.NON_FINITE: "the loss or its gradient is not finite at the start",
     Status.TRAINED: "the estimate of a network, not yet refined",
 }
 

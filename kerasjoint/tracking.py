@@ -44,12 +44,21 @@ class TrackedObjective:
             self.compile_seconds += time.perf_counter() - start
         xi, slope = self.space.to_xi_and_slope(z, self.problem_set.guess[rows])
         loss, gradient = self.problem_set.value_and_gradient(xi, rows)
+        self._note(z, rows, loss)
+        return loss, gradient * slope
+
+    def value(self, z: FloatArray, rows: Rows) -> FloatArray:
+        """Return the losses at ``z`` (m, d), where a gradient need not exist."""
+        loss = self.problem_set.objective(self.space.to_xi(z, self.problem_set.guess[rows]), rows)
+        self._note(z, rows, loss)
+        return loss
+
+    def _note(self, z: FloatArray, rows: Rows, loss: FloatArray) -> None:
         self.evaluations[rows] += 1
         self.non_finite[rows] += ~np.isfinite(loss)
         better = loss < self.best_loss[rows]
         self.best_loss[rows[better]] = loss[better]
         self.best_z[rows[better]] = z[better]
-        return loss, gradient * slope
 
     def point(self, z: FloatArray, loss: FloatArray) -> Point:
         """Return the point of all instances at ``z``."""

@@ -67,8 +67,12 @@ class Descent:
         self.z = start.copy()
         self.loss, self.gradient = self.objective(start, np.arange(len(start)))
         self.status = initial_status(self.loss, self.gradient)
+        # Where only the gradient is not finite, as at a norm of zero, the start is a point all the same.
+        immovable = np.flatnonzero(self.status == Status.NON_FINITE)
+        if immovable.size:
+            self.loss[immovable] = self.objective.value(start[immovable], immovable)
         self.iterations = np.zeros(len(start), dtype=np.int64)
-        self._evaluations = np.ones(len(start), dtype=np.int64)
+        self._evaluations = self.objective.evaluations.copy()
         self._start = Checkpoint(0, start.copy(), self.loss.copy(), self._evaluations.copy())
         count = math.ceil(math.log(max_iterations, CHECKPOINT_RATIO)) + 1
         self._times = {min(max_iterations, math.ceil(CHECKPOINT_RATIO**k)) for k in range(count)}

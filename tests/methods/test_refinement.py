@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import Decay, decay_set
 
-from kerasjoint import ArgumentError, ProblemSet, Solution, refine, solve
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, refine, solve
 from kerasjoint.methods import LBFGS, LockstepLBFGS, Reparameterized, ScipyLBFGS, Supervised
 from kerasjoint.solution import best_of
 
@@ -39,6 +40,28 @@ def test_it_is_never_worse_whatever_the_step(problem_sets: dict[str, ProblemSet]
         again = refine(problem_set, refine(problem_set, solution))
         assert (again.loss <= solution.loss).all()
         assert again.method == "lbfgs + refine + refine"
+
+
+class Distance(InverseProblem):
+    unknowns = (Unknown("place", shape=(2,), scale=1.0),)
+
+    def forward(self, xi, x):
+        return xi["place"]
+
+    def loss(self, prediction, y):
+        return tf.norm(prediction - y, axis=1)
+
+
+def test_a_start_without_a_gradient_is_a_point_all_the_same() -> None:
+    """The gradient of a norm is not finite where it is zero: at the solution."""
+    problem_set = ProblemSet(Distance(), {}, np.zeros((3, 2)))
+    assert np.isinf(problem_set.value_and_gradient(problem_set.guess)[0]).all()
+    for method in (LBFGS(), ScipyLBFGS(), LockstepLBFGS()):
+        solution = method.solve(problem_set)
+        assert solution.loss.tolist() == [0.0, 0.0, 0.0]
+        assert refine(problem_set, solution, method).loss.tolist() == [0.0, 0.0, 0.0]
+        assert set(solution.status) == {Status.NON_FINITE}
+        assert "gradient" in Status.NON_FINITE.message
 
 
 def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
