@@ -51,17 +51,20 @@ def _read_csv(problem: InverseProblem, path: Path) -> ProblemSet:
     example = problem.sample(1, seed=0)
     columns = column_names(problem)
     try:
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True)
-        headed = set(first.iloc[0].dropna()) & set(columns)
-        frame = pd.read_csv(path, header=0 if headed else None, dtype=str, skipinitialspace=True, index_col=False)
+        frame = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArgumentError(str(path), "rows of equal length, separated by commas", error) from None
-    if not headed:
+    if set(frame.iloc[0].dropna()) & set(columns):
+        frame = frame[1:].set_axis(list(frame.iloc[0].fillna("a column without a name")), axis=1)
+    else:
         if example.x:
             raise ArgumentError(str(path), f"a header with the columns {_shorten(columns)}", "no such header")
         if frame.shape[1] != len(columns):
             raise ArgumentError(str(path), f"{len(columns)} columns, one per entry of y", frame.shape[1])
         frame.columns = pd.Index(columns)
+    repeated = frame.columns[frame.columns.duplicated()].tolist()
+    if repeated:
+        raise ArgumentError(str(path), "each column once", f"several {_shorten(repeated)}")
     missing = [column for column in columns if column not in frame]
     unknown = [str(column) for column in frame if column not in columns]
     if missing or unknown:

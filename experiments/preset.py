@@ -77,9 +77,12 @@ class Preset(BaseModel):
         if problems:
             known = content["problems"]
             default = {"n": next(iter(known.values()))["n"]}
-            content["problems"] = {check_label(PROBLEMS, name): known.get(name, default) for name in problems}
+            content["problems"] = {
+                check_label(PROBLEMS, name, variants=known): known.get(name, default) for name in problems
+            }
         if methods:
-            content["methods"] = {check_label(METHODS, name): content["methods"].get(name, {}) for name in methods}
+            known = content["methods"]
+            content["methods"] = {check_label(METHODS, name, variants=known): known.get(name, {}) for name in methods}
         for plan in content["problems"].values():
             if n:
                 plan["n"] = sorted(set(n))

@@ -12,3 +12,10 @@ def check_count(argument: str, n: int) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ArgumentError(argument, "a positive integer", repr(n))
     return int(n)
+
+
+def check_seed(seed: int) -> int:
+    """Return the seed as an int if it is a whole number not below 0."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ArgumentError("seed", "a whole number not below 0", repr(seed))
+    return int(seed)

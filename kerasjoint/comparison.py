@@ -60,8 +60,9 @@ def compare(
             raise ArgumentError(f"solutions[{name!r}]", "a Solution", type(solution).__name__)
     base = solutions[reference]
     for name, solution in solutions.items():
-        if not solution.problem_set.has_instances_of(base.problem_set):
-            raise ArgumentError(f"solutions[{name!r}]", f"the problem set of {reference!r}", solution.problem_set)
+        if not solution.is_of(base.problem_set):
+            expected = f"a solution of the problem set of {reference!r}"
+            raise ArgumentError(f"solutions[{name!r}]", expected, f"one of {solution.problem_set}")
     rows = {
         name: summarise(
             solution.loss,

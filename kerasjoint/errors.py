@@ -29,6 +29,12 @@ class ArgumentError(KerasjointError, ValueError):
     def __init__(self, argument: str, expected: str, got: object) -> None:
         super().__init__(f"{argument}: expected {expected}, got {got}")
         self.argument = argument
+        self.expected = expected
+        self.got = str(got)
+
+    def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str, str]]:
+        """Let the error pass from one process to another."""
+        return type(self), (self.argument, self.expected, self.got)
 
 
 class BackendError(KerasjointError, RuntimeError):

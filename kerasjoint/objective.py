@@ -29,6 +29,7 @@ class CompiledObjective:
 
     def __init__(self, problem: InverseProblem) -> None:
         self._problem = problem
+        self._takes_any_number = False
         self.shapes_done: set[tuple[Any, ...]] = set()
         self.value = _Sharded(problem, self._masked_value, outputs=1)
         self.value_and_gradient = _Sharded(problem, self._masked_value_and_gradient, outputs=2)
@@ -76,6 +77,25 @@ class CompiledObjective:
             raise ArgumentError(name, f"one loss per instance, shape ({xi.shape[0]},)", loss.shape)
         return loss
 
+    def _check_takes_any_number(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> None:
+        """Refuse a problem that knows its instances by another way than ``x``: subsets would meet the wrong ones.
+
+        Shapes tell: it is traced once, without being compiled or run, for one instance more.
+        """
+        if self._takes_any_number:
+            return
+        another = tf.nest.map_structure(
+            lambda array: tf.TensorSpec((array.shape[0] + 1, *array.shape[1:]), array.dtype), (xi, x, y)
+        )
+        try:
+            with tf.init_scope(), values_only():
+                tf.function(self._loss, autograph=False).get_concrete_function(*another)
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            expected = "a function of any number of instances, whose arrays all come as arguments"
+            got = f"one for {xi.shape[0]} alone ({str(error).splitlines()[0]})"
+            raise ArgumentError(self._problem.forward_name, expected, got) from None
+        self._takes_any_number = True
+
     def _masked_value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         with values_only():
             loss = self._loss(xi, x, y)
@@ -89,6 +109,7 @@ class CompiledObjective:
         if gradient is None:
             expected = "a result that depends on the unknowns through TensorFlow"
             raise ArgumentError(self._problem.forward_name, expected, "no gradient")
+        self._check_takes_any_number(xi, x, y)
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 

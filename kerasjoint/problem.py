@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.objective import CompiledObjective, padded_size
 from kerasjoint.unknown import Unknown, UnknownSpace
@@ -88,7 +89,7 @@ class InverseProblem:
         """
         if problem_set.truth is None:
             return None
-        return loss <= problem_set.objective(problem_set.truth) + self.solved_tolerance
+        return np.isfinite(loss) & (loss <= problem_set.objective(problem_set.truth) + self.solved_tolerance)
 
     def picture(self) -> dict[str, NDArray[Any]]:
         """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
@@ -107,6 +108,8 @@ class InverseProblem:
     @cached_property
     def compiled(self) -> CompiledObjective:
         """The compiled objective that all problem sets of this problem share."""
+        if self.chunk is not None:
+            check_count(f"{type(self).__name__}.chunk", self.chunk)
         return CompiledObjective(self)
 
     def simulate(

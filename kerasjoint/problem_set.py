@@ -69,7 +69,10 @@ class ProblemSet:
         self.y: FloatArray = _instances("y", y)
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
-        self.truth: FloatArray | None = None if truth is None else check_finite("truth", space.flatten(truth, "truth"))
+        self.truth: FloatArray | None = None
+        if truth is not None:
+            self.truth = check_finite("truth", space.flatten(truth, "truth"))
+            space.check_within(self.truth, "truth")
         if guess is None:
             self.guess: FloatArray = np.tile(space.guess, (n, 1))
         else:
@@ -123,8 +126,10 @@ class ProblemSet:
         for other in problem_sets[1:]:
             if other.problem is not first.problem or set(other.x) != set(first.x):
                 raise ArgumentError("problem_sets", f"sets of the same problem object and x as {first!r}", repr(other))
-            if other.y.shape[1:] != first.y.shape[1:]:
-                raise ArgumentError("problem_sets", f"observations of shape {first.y.shape[1:]}", other.y.shape[1:])
+            shapes = {"y": first.y.shape[1:]} | {name: array.shape[1:] for name, array in first.x.items()}
+            found = {"y": other.y.shape[1:]} | {name: array.shape[1:] for name, array in other.x.items()}
+            if found != shapes:
+                raise ArgumentError("problem_sets", f"arrays of these shapes per instance: {shapes}", found)
         truths = [one.truth for one in problem_sets]
         return ProblemSet(
             first.problem,

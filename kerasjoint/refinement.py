@@ -44,8 +44,8 @@ def refine(
         raise ArgumentError("solution", f"{len(problem_set)} instances as in the problem set", len(solution))
     own = solution.problem_set
     # The solution's normalised coordinates mean other unknowns where the guess is another.
-    if own is not problem_set and not (own.has_instances_of(problem_set) and (own.guess == problem_set.guess).all()):
-        raise ArgumentError("solution", "a solution of this problem set, with its guess", f"one of {own}")
+    if not (solution.is_of(problem_set) and (own.guess == problem_set.guess).all()):
+        raise ArgumentError("solution", "a solution of this problem set, with its guess and constants", f"one of {own}")
     if method is None:
         from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 

@@ -121,6 +121,17 @@ class Solution:
         """The same run, reported at its last iterates (as the paper does) instead of the best points."""
         return replace(self, xi=self.last.xi, z=self.last.z, loss=self.last.loss)
 
+    def is_of(self, problem_set: ProblemSet) -> bool:
+        """Tell whether this is a solution of ``problem_set``, or of one built anew from the same data and constants."""
+        if self.problem_set is problem_set:
+            return True
+        if not self.problem_set.has_instances_of(problem_set):
+            return False
+        if self.problem_set.problem is problem_set.problem:
+            return True
+        # Constants of the problem, such as a friction, show in the loss.
+        return bool(np.allclose(problem_set.objective(self.xi), self.loss, rtol=1e-6, atol=1e-12))
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known."""
         labels = self.problem_set.problem.space.labels

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.errors import ArgumentError
 
+RESERVED = ("instance", "loss", "status", "evaluations", "iterations", "non_finite", "solved")
+
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
@@ -48,6 +50,8 @@ class Unknown:
         where = f"Unknown({self.name!r})"
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ArgumentError("Unknown name", "a Python identifier", repr(self.name))
+        if self.name in RESERVED:
+            raise ArgumentError("Unknown name", "none of the columns that every solution's table has", self.name)
         if not isinstance(self.shape, tuple) or any(not isinstance(size, int) or size < 1 for size in self.shape):
             raise ArgumentError(f"{where} shape", "a tuple of positive integers", self.shape)
         if (self.lower is None) != (self.upper is None):
@@ -163,6 +167,13 @@ class UnknownSpace:
         outside = np.flatnonzero(np.any((xi <= self.lower) | (xi >= self.upper), axis=1))
         if outside.size:
             bounds = f"values strictly inside {self.lower.tolist()} to {self.upper.tolist()}"
+            raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
+
+    def check_within(self, xi: NDArray[np.float64], argument: str) -> None:
+        """Refuse unknowns outside their bounds, naming the instances; those on a bound may pass."""
+        outside = np.flatnonzero(np.any((xi < self.lower) | (xi > self.upper), axis=1))
+        if outside.size:
+            bounds = f"values within the bounds, {self.lower.tolist()} to {self.upper.tolist()}"
             raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
 
     def to_z(self, xi: NDArray[np.float64], guess: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ TARGET = np.array((0.9, 0.75))
 CUE_SPREAD = 0.05
 BALL_SPREAD = (0.1, 0.15)
 SOLVED_WITHIN = 1e-3
+MOST_DRAWS = 1000
 
 
 class Billiards(InverseProblem):
@@ -125,7 +126,10 @@ class Billiards(InverseProblem):
         x = self._positions(n, generator)
         v0 = generator.uniform(self.space.lower, self.space.upper, size=(n, 2))
         rest = self.simulate(v0, x)
+        draws = 0
         while self.hits_only and (missed := (rest == x["ball"]).all(axis=1)).any():
+            if (draws := draws + 1) > MOST_DRAWS:
+                raise ArgumentError("friction", "one at which shots arrive, as hits_only needs", self.friction)
             v0[missed] = generator.uniform(self.space.lower, self.space.upper, size=(int(missed.sum()), 2))
             rest = self.simulate(v0, x)
         return ProblemSet(self, x, rest, truth=v0)

@@ -69,9 +69,9 @@ class WavePacket(InverseProblem):
         self.amplitude = amplitude
         self.width = width
         self.noise = noise
+        if not margin <= PRIOR_MARGIN:
+            raise ArgumentError("margin", f"at most {PRIOR_MARGIN:g}, so that the prior lies within the bounds", margin)
         low, high = _window(margin * width)
-        if not low < high:
-            raise ArgumentError("margin", f"bounds with room between them, below {(SAMPLES - 1) / width / 2:g}", margin)
         self.unknowns = (Unknown("t0", lower=low, upper=high, guess=(1 + SAMPLES) / 2),)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -84,7 +84,7 @@ def test_different_instances_are_refused(solved: Solution, billiards: ProblemSet
     smaller, drawn_anew = decay_set(Decay(), n=4), decay_set(Decay(), n=5, seed=1)
     later = ProblemSet(solved.problem_set.problem, {"time": solved.problem_set.x["time"] + 1}, solved.problem_set.y)
     for other in (smaller, drawn_anew, later):
-        with pytest.raises(ArgumentError, match=r"solutions\['b'\]: expected the problem set of 'a'"):
+        with pytest.raises(ArgumentError, match=r"solutions\['b'\]: expected a solution of the problem set of 'a'"):
             compare({"a": solved, "b": replace(solved, problem_set=other)}, reference="a")
     # In billiards the target is everywhere the same: the condition alone tells instances apart.
     shot = LBFGS(max_iterations=1).solve(billiards)

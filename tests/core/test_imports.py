@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -86,6 +87,7 @@ def test_an_argument_error_is_a_value_error_that_knows_its_argument() -> None:
     error = ArgumentError("n", "a positive integer", 0)
     assert isinstance(error, ValueError)
     assert (str(error), error.argument) == ("n: expected a positive integer, got 0", "n")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # as it passes between processes
 
 
 def test_classes_are_registered_with_keras_under_the_package() -> None:

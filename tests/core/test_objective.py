@@ -47,7 +47,7 @@ def test_chunks_agree_with_the_whole_and_trace_once(seven: ProblemSet) -> None:
     problem = Traced(chunk=3)
     chunked = decay_set(problem, n=7)
     value, gradient = chunked.value_and_gradient(XI)
-    assert problem.traces == 1
+    assert problem.traces == 2  # one for the piece, one to see that it takes any number of instances
     np.testing.assert_allclose(value, seven.value_and_gradient(XI)[0], rtol=1e-13)
     np.testing.assert_allclose(gradient, seven.value_and_gradient(XI)[1], rtol=1e-13)
     np.testing.assert_allclose(chunked.objective(XI), value, rtol=1e-13)
@@ -56,13 +56,30 @@ def test_chunks_agree_with_the_whole_and_trace_once(seven: ProblemSet) -> None:
 def test_no_tracing_for_known_shapes() -> None:
     problem = Traced()
     decay_set(problem, n=3).value_and_gradient(XI[:3])
-    assert problem.traces == 1
+    before = problem.traces
     for n in (2, 3, 4):
         decay_set(problem, n=n, seed=n).value_and_gradient(XI[:n] / 2)
-    assert problem.traces == 1
-    assert not decay_set(problem, n=5).compile() or problem.traces == 2
+    assert problem.traces == before
+    assert decay_set(problem, n=5).compile()
     assert not decay_set(problem, n=6, seed=1).compile()
-    assert problem.traces == 2
+    assert problem.traces == before + 1
+
+
+class Closed(Decay):
+    """Keeps its instances' scale to itself instead of taking it from x."""
+
+    scale = tf.constant(np.arange(1.0, 17.0))
+
+    def forward(self, xi, x):
+        return super().forward({"rate": xi["rate"] * self.scale}, x)
+
+
+def test_arrays_of_instances_that_are_no_arguments_are_refused() -> None:
+    """Of 16 instances, subsets from 9 on are filled up to 16: their rows would meet the wrong scales."""
+    problem_set = decay_set(Decay(), n=16)
+    wrong = ProblemSet(Closed(), problem_set.x, problem_set.y)
+    with pytest.raises(ArgumentError, match=r"Closed\.forward: expected a function of any number of instances"):
+        wrong.value_and_gradient(wrong.guess)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_any_real_numbers_will_do(problem: Decay, convert: object, n: int) -> No
         ({"truth": [1.0] * 3}, r"truth: expected shape \(n, 1\)"),
         ({"truth": {"speed": [1.0] * 3}}, r"truth: expected the unknowns \['rate'\], got \['speed'\]"),
         ({"truth": [[1.0], [np.inf], [1.0]]}, "truth: expected finite numbers.* 1"),
+        ({"truth": [[0.0], [5.0], [5.1]]}, "truth: expected values within the bounds, .* instances 2 outside"),
         ({"guess": [[1.0]] * 4}, "guess: expected 3 instances"),
         ({"guess": [[1.0], [5.0], [6.0]]}, "guess: expected values strictly inside .* instances 1, 2 outside"),
         ({"guess": [[1.0], [np.nan], [1.0]]}, "guess: expected finite"),
@@ -130,7 +131,13 @@ def test_concatenating_undoes_slicing(problem: Decay) -> None:
 
 def test_concatenating_what_does_not_belong_together_is_refused(problem: Decay) -> None:
     first = decay_set(problem, n=2)
-    for other in (decay_set(Decay(), n=2), ProblemSet(problem, {}, first.y), ProblemSet(problem, first.x, TIME[:2])):
+    longer = {"time": np.tile(first.x["time"], 2)}
+    for other in (
+        decay_set(Decay(), n=2),
+        ProblemSet(problem, {}, first.y),
+        ProblemSet(problem, first.x, TIME[:2]),
+        ProblemSet(problem, longer, first.y),
+    ):
         with pytest.raises(ArgumentError, match="problem_sets"):
             ProblemSet.concatenate([first, other])
     with pytest.raises(ArgumentError, match="at least one"):

@@ -126,6 +126,7 @@ def test_unusable_unknowns_are_refused(space: UnknownSpace, xi: object, message:
         ({"shape": 2, "scale": 1.0}, "positive integers"),
         ({"name": "not a name", "scale": 1.0}, "Python identifier"),
         ({"name": 3, "scale": 1.0}, "Python identifier"),
+        ({"name": "loss", "scale": 1.0}, "none of the columns"),
     ],
 )
 def test_an_impossible_unknown_is_refused(arguments: dict[str, object], message: str) -> None:

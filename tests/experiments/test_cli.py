@@ -84,6 +84,35 @@ def test_a_csv_without_header_is_read_where_there_is_no_condition(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda row: [1, *row], "rows of equal length"),
+        (lambda row: row[:-1], "a missing value in row 0, column y"),
+        (lambda row: [*row[:-1], "left"], "'left' in row 0, column y"),
+    ],
+    ids=["row names", "short", "text"],
+)
+def test_a_csv_whose_rows_do_not_fit_its_header_is_refused(tmp_path, change, says):
+    csv, columns = tmp_path / "bad.csv", column_names(Billiards())
+    rows = [columns, change(list(range(len(columns))))]
+    csv.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    result = call("solve", "billiards", csv, "--out", tmp_path / "solution.csv")
+    assert isinstance(result.exception, KerasjointError)
+    assert re.search(says, str(result.exception))
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [(lambda names: ["", *names[1:]], "without a name"), (lambda names: [names[1], *names[1:]], "each column once")],
+)
+def test_a_csv_with_a_wrong_header_is_refused(tmp_path, header, says):
+    csv, columns = tmp_path / "bad.csv", column_names(Billiards())
+    csv.write_text("".join(",".join(map(str, row)) + "\n" for row in (header(columns), range(len(columns)))))
+    result = call("solve", "billiards", csv, "--out", tmp_path / "solution.csv")
+    assert re.search(says, str(result.exception))
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("1,2,3\n4,5\n6,7,8\n", "256 columns|rows of equal length"),

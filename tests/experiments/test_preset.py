@@ -68,6 +68,15 @@ def test_narrowing_keeps_the_options_of_the_preset(preset):
     assert cells[0].method_options == {"epochs": 20}
 
 
+def test_a_variant_that_the_preset_does_not_know_is_refused(preset):
+    known = load_preset("paper-isolation")
+    assert known.narrowed(["wave-packet@open-window"], ["reparameterized@random-start"])
+    with pytest.raises(ArgumentError, match=r"reparameterized@higher-rate or .*got reparameterized@random-strat"):
+        known.narrowed(methods=["reparameterized@random-strat"])
+    with pytest.raises(ArgumentError, match="which has none"):
+        preset.narrowed(["wave-packet@open-window"])
+
+
 def test_variants_differ_in_their_options_alone(tmp_path):
     preset = parse_preset(
         {

@@ -7,6 +7,7 @@ from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, refine, solve
 from kerasjoint.methods import LBFGS, LockstepLBFGS, Reparameterized, ScipyLBFGS, Supervised
+from kerasjoint.problems import Billiards
 from kerasjoint.solution import best_of
 
 
@@ -84,6 +85,17 @@ def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
     assert refine(twin, rough).problem_set is twin
 
 
+def test_equal_data_under_other_constants_is_another_problem_set() -> None:
+    """Of billiards, no array tells the friction."""
+    rolling, braked = Billiards().sample(8, seed=0), Billiards(friction=0.11).sample(8, seed=0)
+    assert rolling.has_instances_of(braked)
+    solution = LBFGS(max_iterations=5).solve(rolling)
+    assert solution.is_of(Billiards().sample(8, seed=0))
+    assert not solution.is_of(braked)
+    with pytest.raises(ArgumentError, match="constants"):
+        refine(braked, solution)
+
+
 def test_solve_gives_the_better_of_the_two_for_each_instance(billiards: ProblemSet) -> None:
     method, local = Reparameterized(epochs=20), ScipyLBFGS()
     solution = solve(billiards, method, seed=3, local_method=local)
@@ -121,7 +133,8 @@ def test_solve_refuses_nonsense(decay: ProblemSet) -> None:
         ({"method": LBFGS}, "method: expected a method"),
         ({"method": None}, "method: expected a method"),
         ({"local_method": Reparameterized()}, "local_method: expected a local method"),
-        ({"method": "lbfgs", "local_method": "lbfgs"}, "local_method: expected a local method"),
+        ({"method": "lbfgs", "local_method": ScipyLBFGS()}, "local_method: expected none, since lbfgs is not refined"),
+        ({"seed": -1}, "seed: expected a whole number not below 0, got -1"),
     ]
     for arguments, message in cases:
         with pytest.raises(ArgumentError, match=message):

@@ -166,6 +166,11 @@ def test_single_precision_agrees(billiards: ProblemSet) -> None:
     np.testing.assert_allclose(got, billiards.y, atol=1e-4)
 
 
+def test_shots_that_never_arrive_are_not_drawn_for_ever() -> None:
+    with pytest.raises(ArgumentError, match="friction: expected one at which shots arrive"):
+        Billiards(friction=10.0, hits_only=True).sample_training(4, seed=0)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"radius": 0.0}, {"radius": 0.06}, {"friction": -0.1}, {"elasticity": 0.0}, {"elasticity": 1.1}],

@@ -86,7 +86,15 @@ def test_a_seed_fixes_every_bit(wave_packet: ProblemSet) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"amplitude": 0.0}, {"amplitude": np.nan}, {"width": -1.0}, {"width": 51.0}, {"noise": -0.1}, {"noise": np.nan}],
+    [
+        {"amplitude": 0.0},
+        {"amplitude": np.nan},
+        {"width": -1.0},
+        {"width": 51.0},
+        {"noise": -0.1},
+        {"noise": np.nan},
+        {"margin": 3.0},
+    ],
 )
 def test_unusable_arguments_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ArgumentError) as caught:
