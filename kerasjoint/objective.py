@@ -139,7 +139,13 @@ class _Sharded:
         if key not in self._batches:
             batch = partial(self._whole) if piece is None else partial(self._pieces, piece, cores())
             self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
-        return self._batches[key](xi, rows, x, y)
+        try:
+            return self._batches[key](xi, rows, x, y)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            if "XLA" not in str(error):
+                raise
+            expected = "operations that XLA can compile"
+            raise ArgumentError(self._problem.forward_name, expected, _reason(error)) from None
 
     def _whole(self, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
         return self._kernel(xi, *tf.nest.map_structure(lambda array: tf.gather(array, rows), (x, y)))
@@ -171,6 +177,12 @@ class _PerShape:
         if key not in self._compiled:
             self._compiled[key] = tf.function(partial(self._function), jit_compile=True, autograph=False)
         return self._compiled[key](*arguments)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line of TensorFlow's report that says what XLA refused."""
+    lines = str(error.message).splitlines()
+    return next((line for line in lines if "XLA" in line), lines[0]).strip()
 
 
 def _join(pieces: tf.Tensor) -> tf.Tensor:

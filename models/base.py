@@ -144,7 +144,7 @@ class ProblemSetModel(keras.Model):
         scaled = {}
         for name in self.input_shapes:
             scaled[name] = (inputs[name] - self._scales[name][0]) / self._scales[name][1]
-        return (self._compiled_network if self._network_apart else self.network)(scaled)
+        return (self._compiled_network if self._network_apart else self.network)(scaled, training=training)
 
     def compile(self, optimizer: Any = "adam", *, steps_per_execution: int = EPOCHS_PER_RUN, **kwargs: Any) -> None:
         """Choose the optimizer, and how many epochs one compiled run holds.

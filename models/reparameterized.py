@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, Progress, TrainingData, named_arrays
-from kerasjoint.models.networks import suitable_network
+from kerasjoint.models.networks import image_space, suitable_network
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -39,8 +39,10 @@ class EstimatingModel(ProblemSetModel):
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
         name = suitable_network(shapes) if network == "auto" else network
-        periodic = {"periodic": list(problem_set.problem.periodic)} if name == "convolutional" else {}
-        options = periodic | dict(network_options or {})
+        options = dict(network_options or {})
+        # The problem's periodic axes are those of the observation.
+        if name == "convolutional" and image_space(shapes) == image_space({"y": shapes["y"]}):
+            options = {"periodic": list(problem_set.problem.periodic)} | options
         return cls(shapes, problem_set.problem.space.size, network, options, seed, **kwargs)
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from kerasjoint.methods.training import MODELS, NetworkMethod
 from kerasjoint.models import SurrogateModel
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Point, Solution
+from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.tracking import History
 from kerasjoint.unknown import Unknown
 
@@ -92,6 +92,7 @@ class NeuralAdjoint(NetworkMethod):
             xi=xi,
             z=z,
             loss=loss,
+            status=np.full(n, Status.TRAINED, dtype=np.int8),
             # One simulation made each example; the surrogate's own evaluations cost no simulation.
             evaluations=np.ones(n, dtype=np.int64),
             seconds=model.progress.seconds + adjoint.seconds,

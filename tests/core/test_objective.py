@@ -161,6 +161,7 @@ class Broken(Decay):
             "single": lambda: tf.cast(decayed, tf.float32),
             "stopped": lambda: tf.stop_gradient(decayed),
             "constant": lambda: tf.ones_like(x["time"]),
+            "strings": lambda: decayed + tf.strings.to_number(tf.strings.as_string(decayed), tf.float64),
         }[self.how]()
 
 
@@ -173,6 +174,7 @@ class Broken(Decay):
         ("single", r"Broken\.forward: expected the dtype of its inputs, float64, got float32"),
         ("stopped", r"Broken\.forward: expected a result that depends on the unknowns through TensorFlow"),
         ("constant", r"Broken\.forward: expected a result that depends on the unknowns through TensorFlow"),
+        ("strings", r"Broken\.forward: expected operations that XLA can compile, got .*AsString"),
         ("numpy", r"Broken\.forward: expected TensorFlow"),
         ("eager", r"Broken\.forward: expected TensorFlow"),
     ],

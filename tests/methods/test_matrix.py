@@ -85,9 +85,9 @@ def test_what_a_learner_costs(solved, method: str) -> None:
     solution = solved(method, "billiards", 0)
     # The joint method simulates every epoch; the others once for each example, and supervised learning nothing else.
     assert (solution.evaluations == (EPOCHS if method == "reparameterized" else 1)).all()
+    assert (solution.status == Status.TRAINED).all()
     if method != "neural-adjoint":
         assert (solution.iterations == EPOCHS).all()
-        assert (solution.status == Status.TRAINED).all()
         assert solution.history["iteration"].iloc[-1] == EPOCHS
 
 

@@ -95,3 +95,26 @@ def test_many_models_do_not_make_tensorflow_warn(chunk: int | None, caplog: pyte
             problem_set = decay_set(problem, n=n)
             model_for(problem_set).fit(problem_set, epochs=3, verbose=0)
     assert not caplog.records
+
+
+class Noisy(ReparameterizedModel):
+    """The user's network with a random state and moving averages."""
+
+    def build_network(self, input_shapes, output_size):
+        inputs = {name: keras.Input(shape, name=name) for name, shape in input_shapes.items()}
+        first = keras.layers.Dense(16, "gelu", kernel_initializer=keras.initializers.GlorotUniform(1))(inputs["y"])
+        kept = keras.layers.Dropout(0.5, seed=2)(keras.layers.BatchNormalization()(first))
+        last = keras.layers.Dense(output_size, kernel_initializer=keras.initializers.GlorotUniform(3))
+        return keras.Model(inputs, last(kept))
+
+
+def test_random_states_and_moving_averages_are_those_of_training_in_one_piece() -> None:
+    histories, predictions = [], []
+    for problem_set in (decay_set(Decay(), n=7), chunked_set()):
+        model = Noisy.for_problem_set(problem_set)
+        model.compile(optimizer=keras.optimizers.Adam(1e-2), steps_per_execution=3)
+        histories.append(model.fit(problem_set, epochs=12, verbose=0).history["loss"])
+        predictions.append(model.predict(problem_set))
+        np.testing.assert_array_equal(model.predict(problem_set), predictions[-1])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-3)
+    np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-3)

@@ -148,6 +148,15 @@ def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet
         np.testing.assert_array_equal(first, again)
 
 
+@pytest.mark.parametrize(("condition", "periodic"), [((4,), [0]), ((16,), [0]), ((32, 32), None)], ids=str)
+def test_periodic_axes_are_those_of_the_observation(condition: tuple[int, ...], periodic: list[int] | None) -> None:
+    problem = Decay()
+    problem.periodic = (0,)
+    problem_set = ProblemSet(problem, {"field": np.ones((2, *condition))}, np.ones((2, 16)))
+    model = ReparameterizedModel.for_problem_set(problem_set, "convolutional", {"widths": (4,)})
+    assert model.network_options.get("periodic") == periodic
+
+
 def test_fitting_again_goes_on(decay: ProblemSet) -> None:
     whole, parts = (small(ReparameterizedModel, decay) for _ in range(2))
     expected = whole.fit(decay, epochs=10, verbose=0).history["loss"]
