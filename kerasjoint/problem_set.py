@@ -35,7 +35,7 @@ class ProblemSet:
     y
         The observation, (n, ...).
     truth
-        The true unknowns, by name or flat (n, d), if known.
+        The true unknowns, by name or flat (n, d), if known. Outside of the bounds no method will find them.
     guess
         Where optimisers start, by name or flat (n, d). Default: the guess of each unknown.
 
@@ -69,10 +69,7 @@ class ProblemSet:
         self.y: FloatArray = _instances("y", y)
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
-        self.truth: FloatArray | None = None
-        if truth is not None:
-            self.truth = check_finite("truth", space.flatten(truth, "truth"))
-            space.check_within(self.truth, "truth")
+        self.truth: FloatArray | None = None if truth is None else check_finite("truth", space.flatten(truth, "truth"))
         if guess is None:
             self.guess: FloatArray = np.tile(space.guess, (n, 1))
         else:

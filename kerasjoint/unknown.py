@@ -169,13 +169,6 @@ class UnknownSpace:
             bounds = f"values strictly inside {self.lower.tolist()} to {self.upper.tolist()}"
             raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
 
-    def check_within(self, xi: NDArray[np.float64], argument: str) -> None:
-        """Refuse unknowns outside their bounds, naming the instances; those on a bound may pass."""
-        outside = np.flatnonzero(np.any((xi < self.lower) | (xi > self.upper), axis=1))
-        if outside.size:
-            bounds = f"values within the bounds, {self.lower.tolist()} to {self.upper.tolist()}"
-            raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
-
     def to_z(self, xi: NDArray[np.float64], guess: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map unknowns strictly inside their bounds to normalised coordinates, both (n, d)."""
         offset = (guess - self._middle) / self.scale
