@@ -16,15 +16,12 @@ def isolation_section(store: Store) -> str:
     tables = [comparison_table(rows, problem, per_n=True) for problem in dict.fromkeys(rows["problem"])]
     whole = pd.concat(tables, ignore_index=True)
     shown = whole[in_refined_comparison(whole)]
-    shares = {share: shown.pivot(index=KEY, columns="reference", values=share) for share in ("better", "equal")}
-    facts = shown.drop_duplicates(KEY).set_index(KEY)
     lines = []
-    for place, fact in facts.iterrows():
-        problem, n, method, selection = place
-        line = {"problem": problem, "n": n, "method": method + (", last iterate" if selection == "last" else "")}
-        for name in shares["better"]:
-            better, equal = (100 * share.loc[place, name] for share in shares.values())
-            line[f"better than / equal to {name}, %"] = f"{better:.0f} / {equal:.0f}"
+    for (problem, n, method, selection), group in shown.groupby(KEY, sort=False):
+        line = {"problem": problem, "n": n, "method": f"{method}, last iterate" if selection == "last" else method}
+        for reference, better, equal in zip(group["reference"], group["better"], group["equal"], strict=True):
+            line[f"better than / equal to {reference}, %"] = f"{100 * better:.0f} / {100 * equal:.0f}"
+        fact = group.iloc[0]
         line |= {"solved, %": f"{100 * fact['solved']:.0f}", "median error": f"{fact['median_error']:.2g}"}
         lines.append(line | {"mean loss": f"{fact['mean_loss']:.2g}"})
     table = pd.DataFrame(lines).to_markdown(index=False)
