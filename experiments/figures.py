@@ -28,6 +28,7 @@ from kerasjoint.methods import METHODS
 COLOURS = dict(zip(METHODS, cycle(("#000000", "#7f7f7f", "#cc79a7", "#e69f00", "#d55e00", "#0072b2", "#009e73"))))
 DASHES = ((None, None), (1, 1), (2, 1), (6, 1), (None, None), (4, 2), (4, 1, 1, 1))
 LOWEST = 1e-32
+RANGE_SHOWN = 1e-6
 
 Styles = dict[str, dict[str, Any]]
 
@@ -93,9 +94,13 @@ def draw_curves(axes: Any, curves: pd.DataFrame, styles: Styles) -> None:
 
 
 def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
-    """Draw the mean refined loss over n: mean and standard deviation over seeds."""
+    """Draw the mean refined loss over n: mean and standard deviation over seeds.
+
+    Where all instances are solved the loss is rounding, some thirty decades below others: that is cut off.
+    """
     shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
+    lowest = max(LOWEST, RANGE_SHOWN * means["mean"].max())
     sizes = sorted(shown["n"].unique())
     present = set(shown["method"])
     for offset, method in enumerate(method for method in styles if method in present):
@@ -103,14 +108,15 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
         # Methods are set slightly apart, since their error bars would cover each other.
         place = line.index.to_numpy() * 1.03 ** (offset - 2)
         spread = line["std"].fillna(0.0)
-        mean = line["mean"].clip(lower=LOWEST)
+        mean = line["mean"].clip(lower=lowest)
         low = np.minimum(spread, 0.9 * mean)
         axes.errorbar(place, mean, yerr=(low, spread), marker="o", ms=4, lw=1.2, capsize=2, **styles[method])
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="number of instances n", ylabel="mean loss")
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.xaxis.minorticks_off()
-    axes.set_title("after refinement")
+    cut = f", cut off at {lowest:.0e}" if means["mean"].min() < lowest else ""
+    axes.set_title(f"after refinement{cut}")
 
 
 def _styles(methods: Iterable[str]) -> Styles:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
+from kerasjoint.small_products import compile_small_products
 from kerasjoint.time_loop import values_only
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class CompiledObjective:
     """
 
     def __init__(self, problem: InverseProblem) -> None:
+        compile_small_products()
         self._problem = problem
         self._takes_any_number = False
         self.shapes_done: set[tuple[Any, ...]] = set()

@@ -112,9 +112,10 @@ def test_random_states_and_moving_averages_are_those_of_training_in_one_piece() 
     histories, predictions = [], []
     for problem_set in (decay_set(Decay(), n=7), chunked_set()):
         model = Noisy.for_problem_set(problem_set)
-        model.compile(optimizer=keras.optimizers.Adam(1e-2), steps_per_execution=3)
+        # Adam would make full steps of the rounding in a gradient that is next to zero, as a bias before the norm has.
+        model.compile(optimizer=keras.optimizers.SGD(1e-3), steps_per_execution=3)
         histories.append(model.fit(problem_set, epochs=12, verbose=0).history["loss"])
         predictions.append(model.predict(problem_set))
         np.testing.assert_array_equal(model.predict(problem_set), predictions[-1])
-    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-3)
-    np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-3)
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)
+    np.testing.assert_allclose(predictions[1], predictions[0], rtol=1e-4)
