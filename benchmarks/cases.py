@@ -15,6 +15,12 @@ def _chaos(name: str) -> tuple[Contender, ...]:
         Contender("kerasjoint, 1 core", "chaos:value_and_gradient", {"name": name, "cores": 1}),
         Contender("JAX, reverse mode", "chaos_jax:value_and_gradient", {"name": name, "reverse": True}),
         Contender("JAX, forward mode", "chaos_jax:value_and_gradient", {"name": name, "reverse": False}),
+        Contender(
+            "JAX, forward mode, XLA switched as in kerasjoint",
+            "chaos_jax:value_and_gradient",
+            {"name": name, "reverse": False},
+            {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"},
+        ),
     )
 
 

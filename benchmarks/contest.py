@@ -22,6 +22,7 @@ class Contender:
     name: str
     function: str
     options: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | quiet,
+                env=os.environ | quiet | contender.environment,
             )
         self._log = log
         first = self._answer()
@@ -60,6 +61,7 @@ class Worker:
         if "missing" in first:
             self.stop()
             raise Missing(first["missing"])
+        self.versions = ", ".join(f"{library} {version}" for library, version in first["versions"].items())
 
     def run(self) -> dict[str, Any]:
         """Run once; return seconds and whatever the contender tells of it."""
@@ -96,7 +98,7 @@ def contest(case: Case, data: Path, log: Path, repetitions: int) -> Iterator[dic
             for repetition in range(repetitions):
                 for name, worker in workers.items():
                     row = {"case": case.name, "n": n, "contender": name, "repetition": repetition}
-                    yield row | {"cold_start": worker.cold_start} | worker.run()
+                    yield row | {"cold_start": worker.cold_start, "versions": worker.versions} | worker.run()
         finally:
             for worker in workers.values():
                 worker.stop()

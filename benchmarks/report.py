@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-LIBRARIES = ("kerasjoint", "tensorflow", "tensorflow-probability", "keras", "scipy", "numpy", "jax", "optimistix")
-LIBRARIES += ("exponax", "phiflow", "phiml")
 FACTS = ("solved", "evaluations", "divergence", "converged", "iterations", "missing")
 HEAD = """# Benchmarks
 
@@ -35,7 +32,9 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
                 ratio = seconds[name] / seconds[names[0]]
                 row |= _spread("seconds", seconds[name]) | _spread("times", ratio)
                 row |= {"cold_start": own["cold_start"].iloc[0], "memory": own["memory"].max()}
-            row |= {fact: own[fact].iloc[-1] for fact in FACTS if fact in own and own[fact].notna().any()}
+            row |= {
+                fact: own[fact].iloc[-1] for fact in (*FACTS, "versions") if fact in own and own[fact].notna().any()
+            }
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -54,7 +53,7 @@ def merge(path: Path, new: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
 def write_page(path: Path, table: pd.DataFrame) -> None:
     """Write the page."""
-    parts = [HEAD, f"{_machine()}\n\n{_versions()}\n"]
+    parts = [HEAD, f"{_machine()}\n\n{_versions(table)}\n"]
     for case, rows in table.groupby("case", sort=False):
         parts.append(f"## {case}\n\n{_table(rows)}\n")
         if case.startswith("cost, "):
@@ -94,11 +93,6 @@ def _machine() -> str:
     return f"{processor}, {cores} cores, {platform.system()}, Python {platform.python_version()}."
 
 
-def _versions() -> str:
-    found = []
-    for library in LIBRARIES:
-        try:
-            found.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            found.append(f"{library} not installed")
-    return ", ".join(found) + "."
+def _versions(table: pd.DataFrame) -> str:
+    """Return all that the contenders had imported."""
+    return ", ".join(sorted(set(", ".join(table["versions"].dropna()).split(", ")))) + "."

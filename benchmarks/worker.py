@@ -11,8 +11,23 @@ import os
 import resource
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+LIBRARIES = {
+    "kerasjoint": "kerasjoint",
+    "tensorflow": "tensorflow",
+    "tensorflow_probability": "tensorflow-probability",
+    "keras": "keras",
+    "scipy": "scipy",
+    "numpy": "numpy",
+    "jax": "jax",
+    "optimistix": "optimistix",
+    "exponax": "exponax",
+    "phi": "phiflow",
+    "phiml": "phiml",
+}
 
 
 def answer(**facts: Any) -> None:
@@ -31,7 +46,7 @@ def main() -> None:
         return
     run = prepare(data=Path(arguments.pop("data")), **arguments)
     run()
-    answer(ready=True)
+    answer(versions={name: version(name) for module, name in LIBRARIES.items() if module in sys.modules})
     for _ in sys.stdin:
         start = time.perf_counter()
         facts = run()
