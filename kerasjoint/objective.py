@@ -132,13 +132,14 @@ class _Sharded:
         chunk = self._problem.chunk
         piece = None if chunk is None else piece_size(xi.shape[0], chunk)
         leading = xi.shape[0] if piece is None else None
-        signature = [
-            tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
-            tf.TensorSpec((leading,), rows.dtype),
-            *(tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y))),
-        ]
-        key = (piece, cores(), *map(str, tf.nest.flatten(signature)), *x)
+        arrays = tf.nest.flatten((xi, x, y))
+        key = (piece, leading, cores(), *x, *((array.shape[1:], array.dtype) for array in arrays))
         if key not in self._batches:
+            signature = [
+                tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
+                tf.TensorSpec((leading,), rows.dtype),
+                *tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y)),
+            ]
             batch = partial(self._whole) if piece is None else partial(self._pieces, piece, cores())
             self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
         try:

@@ -89,8 +89,9 @@ class LineSearch:
             low_enough = here["loss"] <= self._allowed(here["step"])
             wolfe = finite & low_enough & (np.abs(slope) <= -CURVATURE * state["start"]["slope"])
             state["first_stage"] &= ~(low_enough & (slope >= 0))
-            improved = self._narrow(here, finite & ~wolfe)
-        improved |= wolfe
+            improved = wolfe.copy()
+            if not wolfe.all():
+                improved |= self._narrow(here, finite & ~wolfe)
         state["near"][wolfe] = here[wolfe]
         state["wall"][~finite] = here["step"][~finite]
         near, far = state["near"]["step"], state["far"]["step"]

@@ -57,15 +57,27 @@ class Projection:
 
     def solve(self, source: tf.Tensor) -> tf.Tensor:
         """Return the pressure whose Laplacian, over open faces only, is ``source`` in every fluid cell."""
-        cosines, inverse = tf.constant(self._cosines, source.dtype), tf.constant(self._inverse, source.dtype)
-        spectrum = _both_axes(cosines, source) * inverse
-        pressure = _both_axes(tf.transpose(cosines), spectrum)
+        pressure = self._solve_box(source)
         if not self._after.size:
             return pressure
         flat = tf.reshape(pressure, (-1, self.cells**2))
         jump = tf.gather(flat, self._after, axis=1) - tf.gather(flat, self._before, axis=1)
         flat += tf.matmul(jump, tf.constant(self._correction, source.dtype))
         return tf.reshape(flat, tf.shape(pressure))
+
+    def _solve_box(self, source: tf.Tensor) -> tf.Tensor:
+        """Solve without obstacles. Cosines are even or odd about the middle: each kind needs half of the products."""
+        half = self.cells // 2
+        cosines = [tf.constant(self._cosines[kind::2, :half], source.dtype) for kind in (0, 1)]
+        columns = []
+        for kind_x, part in enumerate(_fold(source, axis=2)):
+            rows = []
+            for kind_y, quarter in enumerate(_fold(tf.einsum("nij,kj->nik", part, cosines[kind_x]), axis=1)):
+                inverse = tf.constant(self._inverse[kind_y::2, kind_x::2], source.dtype)
+                spectrum = tf.einsum("nik,li->nlk", quarter, cosines[kind_y]) * inverse
+                rows.append(tf.einsum("nlk,li->nik", spectrum, cosines[kind_y]))
+            columns.append(tf.einsum("nik,kj->nij", _unfold(*rows, axis=1), cosines[kind_x]))
+        return _unfold(*columns, axis=2)
 
     def _capacitance(self) -> Array:
         """Map the pressure jumps over the closed faces to the correction of the pressure, (faces, cells * cells)."""
@@ -86,6 +98,13 @@ def divergence(u: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
     return right - u + top - v
 
 
-def _both_axes(matrix: tf.Tensor, field: tf.Tensor) -> tf.Tensor:
-    along_x = tf.einsum("nij,kj->nik", field, matrix)
-    return tf.einsum("nik,li->nlk", along_x, matrix)
+def _fold(field: tf.Tensor, axis: int) -> Field:
+    """Return twice the even and twice the odd part about the middle of an axis, on its first half."""
+    first, second = tf.split(field, 2, axis)
+    mirrored = tf.reverse(second, [axis])
+    return first + mirrored, first - mirrored
+
+
+def _unfold(even: tf.Tensor, odd: tf.Tensor, axis: int) -> tf.Tensor:
+    """Return the whole field of an even and an odd part, given on the first half of an axis."""
+    return tf.concat([even + odd, tf.reverse(even - odd, [axis])], axis)
