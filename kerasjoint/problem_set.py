@@ -219,10 +219,8 @@ class ProblemSet:
 
     def _padded(self, xi: FloatArray, rows: NDArray[np.intp]) -> tuple[tf.Tensor, tf.Tensor]:
         """Fill up to a size that is compiled anyway with copies of the last row."""
-        missing = padded_size(len(rows), self.problem.chunk) - len(rows)
-        if missing:
-            xi, rows = (np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) for array in (xi, rows))
-        return tf.constant(xi), tf.constant(rows, tf.int32)
+        filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
+        return tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32)
 
     def _batch(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None

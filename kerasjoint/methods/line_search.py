@@ -65,7 +65,7 @@ class LineSearch:
     def decreased(self) -> Mask:
         """Where the best trial so far decreases the loss sufficiently, (m,)."""
         near = self._state["near"]
-        return (near["step"] > 0) & (near["loss"] <= self._allowed(near["step"]))
+        return (near["step"] > 0) & (near["loss"] <= _allowed(self._state["start"], near["step"]))
 
     def keep(self, mask: Mask) -> None:
         """Drop the other instances."""
@@ -81,17 +81,18 @@ class LineSearch:
         Whether it ended well, ``decreased`` tells.
         """
         state = self._state
-        here = _trials(state["step"].copy(), loss, slope)
+        here = _trials(state["step"], loss, slope)
         state["evaluations"] += 1
         finite = np.isfinite(loss)
         with np.errstate(all="ignore"):
             here["loss"] = _without_rounding(state["near"], here)
-            low_enough = here["loss"] <= self._allowed(here["step"])
+            low_enough = here["loss"] <= _allowed(state["start"], here["step"])
             wolfe = finite & low_enough & (np.abs(slope) <= -CURVATURE * state["start"]["slope"])
             state["first_stage"] &= ~(low_enough & (slope >= 0))
             improved = wolfe.copy()
-            if not wolfe.all():
-                improved |= self._narrow(here, finite & ~wolfe)
+            searching = np.flatnonzero(finite & ~wolfe)
+            if searching.size:
+                improved[searching] = self._narrow(searching, here[searching])
         state["near"][wolfe] = here[wolfe]
         state["wall"][~finite] = here["step"][~finite]
         near, far = state["near"]["step"], state["far"]["step"]
@@ -102,32 +103,25 @@ class LineSearch:
         collapsed = state["bracketed"] & (outside | (high - low <= SMALLEST_BRACKET * high))
         return improved, wolfe | collapsed | (state["evaluations"] >= EVALUATIONS)
 
-    def _allowed(self, step: FloatArray) -> FloatArray:
-        start = self._state["start"]
-        return start["loss"] + SUFFICIENT_DECREASE * step * start["slope"]
-
-    def _narrow(self, here: Trials, mask: Mask) -> Mask:
-        """Move bracket and step of the instances ``mask`` by their trial; return where it became the best."""
-        state = self._state
-        near, far = state["near"].copy(), state["far"].copy()
+    def _narrow(self, rows: NDArray[np.intp], here: Trials) -> Mask:
+        """Move bracket and step of the instances ``rows`` (k,) by their trial (k,); return where it became the best."""
+        state = self._state[rows]
+        start, near, far = state["start"], state["near"], state["far"]
         # Before a step with sufficient decrease and positive slope is seen: search on the loss without that decrease.
-        tilts = state["first_stage"] & (here["loss"] <= near["loss"]) & (here["loss"] > self._allowed(here["step"]))
-        tilt = np.where(tilts, SUFFICIENT_DECREASE * state["start"]["slope"], 0.0)
+        tilts = state["first_stage"] & (here["loss"] <= near["loss"]) & (here["loss"] > _allowed(start, here["step"]))
+        tilt = np.where(tilts, SUFFICIENT_DECREASE * start["slope"], 0.0)
         tilted = [_trials(t["step"], t["loss"] - t["step"] * tilt, t["slope"] - tilt) for t in (near, far, here)]
         step, higher, turned = _interpolate(tilted[0], tilted[1], tilted[2], state["bracketed"])
-        state["far"][mask & higher] = here[mask & higher]
-        state["far"][mask & turned] = near[mask & turned]
-        improved = mask & ~higher
-        state["near"][improved] = here[improved]
-        state["bracketed"] |= mask & (higher | turned)
-        span = state["far"]["step"] - state["near"]["step"]
-        narrowed = mask & state["bracketed"]
+        far[higher], far[turned] = here[higher], near[turned]
+        near[~higher] = here[~higher]
+        state["bracketed"] |= higher | turned
+        narrowed, span = state["bracketed"], far["step"] - near["step"]
         slow = narrowed & (np.abs(span) >= 0.66 * state["width_before"])
-        step[slow] = (state["near"]["step"] + 0.5 * span)[slow]
+        state["step"] = np.where(slow, near["step"] + 0.5 * span, step)
         state["width_before"][narrowed] = state["width"][narrowed]
         state["width"][narrowed] = np.abs(span)[narrowed]
-        state["step"][mask] = step[mask]
-        return improved
+        self._state[rows] = state
+        return ~higher
 
 
 def _begin(loss: FloatArray, slope: FloatArray) -> NDArray[np.void]:
@@ -139,6 +133,11 @@ def _begin(loss: FloatArray, slope: FloatArray) -> NDArray[np.void]:
     for name in ("wall", "width", "width_before"):
         state[name] = np.inf
     return state
+
+
+def _allowed(start: Trials, step: FloatArray) -> FloatArray:
+    """Return the largest loss at ``step`` that is a sufficient decrease."""
+    return start["loss"] + SUFFICIENT_DECREASE * step * start["slope"]
 
 
 def _trials(step: FloatArray, loss: FloatArray, slope: FloatArray) -> Trials:
@@ -193,7 +192,7 @@ def _cubic(one: Trials, other: Trials) -> Any:
     """Return where the cubic through two trials has its minimum."""
     span = other["step"] - one["step"]
     theta = 3 * (one["loss"] - other["loss"]) / span + one["slope"] + other["slope"]
-    size = np.max(np.abs([theta, one["slope"], other["slope"]]), axis=0)
+    size = np.maximum(np.maximum(np.abs(theta), np.abs(one["slope"])), np.abs(other["slope"]))
     square = (theta / size) ** 2 - one["slope"] / size * (other["slope"] / size)
     root = np.sign(span) * size * np.sqrt(np.maximum(0.0, square))
     return one["step"] + (root - one["slope"] + theta) / (2 * root - one["slope"] + other["slope"]) * span

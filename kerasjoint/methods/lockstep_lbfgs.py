@@ -77,7 +77,7 @@ class _Active:
         self._near_z, self._near_loss, self._near_gradient = z.copy(), loss.copy(), gradient.copy()
         self._stagnation = Stagnation(loss)
         self._direction = -gradient * self._scale[:, None]
-        self._search = LineSearch(loss, np.sum(gradient * self._direction, axis=1))
+        self._search = LineSearch(loss, np.vecdot(gradient, self._direction))
 
     def keep(self, mask: Mask) -> None:
         """Drop the other instances."""
@@ -93,7 +93,7 @@ class _Active:
         """Evaluate one trial of each; return where that ended an iteration, and how each instance ended if it did."""
         trial = self.z + self._search.step[:, None] * self._direction
         loss, gradient = objective(trial, self.rows)
-        improved, ended = self._search.advance(loss, np.sum(gradient * self._direction, axis=1))
+        improved, ended = self._search.advance(loss, np.vecdot(gradient, self._direction))
         self._near_z[improved] = trial[improved]
         self._near_loss[improved], self._near_gradient[improved] = loss[improved], gradient[improved]
         moved = ended & self._search.decreased
@@ -120,8 +120,8 @@ class _Active:
         self.gradient[rows] = self._near_gradient[rows]
         self._length[rows] = np.linalg.norm(move, axis=1)
         self.iterations[rows] += 1
-        curvature = np.sum(move * change, axis=1)
-        useful = curvature > EPSILON * np.sum(change * change, axis=1)
+        curvature = np.vecdot(move, change)
+        useful = curvature > EPSILON * np.vecdot(change, change)
         rows, move, change = rows[useful], move[useful], change[useful]
         slot = self._pairs[rows] % self._moves.shape[1]
         self._moves[rows, slot], self._changes[rows, slot] = move, change
@@ -137,10 +137,10 @@ class _Active:
         """Begin a search of the instances ``rows`` in their quasi-Newton direction; return the slopes along it."""
         gradient = self.gradient[rows]
         direction = -self._inverse_hessian(rows, gradient)
-        steepest = (self._pairs[rows] == 0) | ~(np.sum(direction * gradient, axis=1) < 0)
+        steepest = (self._pairs[rows] == 0) | ~(np.vecdot(direction, gradient) < 0)
         norm = np.linalg.norm(gradient[steepest], axis=1)
         direction[steepest] = -gradient[steepest] * (self._length[rows[steepest]] / norm)[:, None]
-        slope = np.sum(direction * gradient, axis=1)
+        slope = np.vecdot(direction, gradient)
         self._direction[rows] = direction
         self._near_z[rows], self._near_loss[rows], self._near_gradient[rows] = self.z[rows], self.loss[rows], gradient
         self._search.restart(rows, self.loss[rows], slope)
@@ -149,18 +149,17 @@ class _Active:
     def _inverse_hessian(self, rows: NDArray[np.intp], vector: FloatArray) -> FloatArray:
         """Multiply by the inverse Hessian that the correction pairs stand for: Nocedal's two loops."""
         size = self._moves.shape[1]
-        latest = (self._pairs[rows, None] - 1 - np.arange(size)) % size
-        moves, changes = self._moves[rows[:, None], latest], self._changes[rows[:, None], latest]
-        inverse = self._inverse_curvature[rows[:, None], latest]
+        used = range(min(size, int(self._pairs[rows].max(initial=0))))
+        latest = rows[:, None], (self._pairs[rows, None] - 1 - np.arange(max(len(used), 1))) % size
+        moves, changes, inverse = self._moves[latest], self._changes[latest], self._inverse_curvature[latest]
         result = vector.copy()
         weights = np.zeros_like(inverse)
-        used = range(min(size, int(self._pairs[rows].max(initial=0))))
         for k in used:
-            weights[:, k] = inverse[:, k] * np.sum(moves[:, k] * result, axis=1)
+            weights[:, k] = inverse[:, k] * np.vecdot(moves[:, k], result)
             result -= weights[:, k, None] * changes[:, k]
-        square = np.sum(changes[:, 0] ** 2, axis=1) * inverse[:, 0]
+        square = np.vecdot(changes[:, 0], changes[:, 0]) * inverse[:, 0]
         result /= np.where(square > 0, square, 1.0)[:, None]
         for k in reversed(used):
-            back = weights[:, k] - inverse[:, k] * np.sum(changes[:, k] * result, axis=1)
+            back = weights[:, k] - inverse[:, k] * np.vecdot(changes[:, k], result)
             result += back[:, None] * moves[:, k]
         return result

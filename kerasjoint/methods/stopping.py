@@ -17,22 +17,31 @@ SMALL_GRADIENT = 1e-4
 
 
 class Stagnation:
-    """Tells which instances gained less than 1e-9 of their loss in five iterations."""
+    """Tells which instances gained less than 1e-9 of their loss in five iterations, none of them more than the last.
+
+    Where gains grow, an optimiser leaves a plateau, such as a bound in normalised coordinates, with longer and longer
+    steps: it waits for these.
+    """
 
     def __init__(self, loss: FloatArray) -> None:
-        self._reference = loss.copy()
+        self._reference, self._previous = loss.copy(), loss.copy()
+        self._gain = np.zeros(len(loss))
         self._idle = np.zeros(len(loss), dtype=int)
 
     def update(self, loss: FloatArray, moved: Mask) -> Mask:
         """Take in the losses (m,) of instances after an iteration, where ``moved``; return where nothing happens."""
         gained = moved & (self._reference - loss > STAGNATION * np.abs(self._reference))
         self._reference = np.where(gained, loss, self._reference)
-        self._idle = np.where(gained, 0, self._idle + moved)
+        gain = self._previous - loss
+        idle = moved & ~(gain > self._gain)
+        self._gain, self._previous = np.where(moved, gain, self._gain), np.where(moved, loss, self._previous)
+        self._idle = np.where(gained, 0, self._idle + idle)
         return self._idle >= IDLE_ITERATIONS
 
     def keep(self, mask: Mask) -> None:
         """Drop the other instances."""
-        self._reference, self._idle = self._reference[mask], self._idle[mask]
+        for name, value in vars(self).items():
+            setattr(self, name, value[mask])
 
 
 def stalled_status(largest: FloatArray, first_step: float | FloatArray) -> NDArray[np.int8]:
