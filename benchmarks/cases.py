@@ -30,8 +30,14 @@ def _optimisers(name: str, *others: Contender) -> tuple[Contender, ...]:
         "ScipyLBFGS": "kerasjoint ScipyLBFGS",
         "LBFGS": "kerasjoint LBFGS",
     }
-    solvers = [Contender(label, "chaos:optimiser", {"method": key, "name": name}) for key, label in own.items()]
-    return (solvers[0], Contender("its evaluations alone", "chaos:floor", {"name": name}), *solvers[1:], *others)
+    return (
+        *(Contender(label, "chaos:optimiser", {"method": key, "name": name}) for key, label in own.items()),
+        *others,
+    )
+
+
+def _beside_floor(name: str) -> tuple[Contender, ...]:
+    return Contender("its evaluations alone", "chaos:floor", {"name": name}), _optimisers(name)[0]
 
 
 def _training(problem: str, epochs: int, *others: Contender) -> tuple[Contender, ...]:
@@ -60,9 +66,13 @@ CASES = (
             Contender("Optimistix BFGS", "chaos_jax:optimistix"),
             Contender("PhiML minimize", "chaos_jax:phiml"),
         ),
-        repetitions=2,
+        repetitions=3,
     ),
-    Case("L-BFGS, Kuramoto-Sivashinsky, 64 points, 250 steps", (128,), _optimisers(LONG), repetitions=2),
+    Case("L-BFGS, Kuramoto-Sivashinsky, 64 points, 250 steps", (128,), _optimisers(LONG), repetitions=3),
+    Case(
+        "LockstepLBFGS beside its evaluations, 128 points, 100 steps", (32, 128), _beside_floor("chaos"), repetitions=15
+    ),
+    Case("LockstepLBFGS beside its evaluations, 64 points, 250 steps", (128,), _beside_floor(LONG), repetitions=15),
     Case("value and gradient, Kuramoto-Sivashinsky, 128 points, 100 steps", (128,), _chaos("chaos"), repetitions=15),
     Case(
         "value and gradient, Kuramoto-Sivashinsky, 64 points, 250 steps",
@@ -105,6 +115,7 @@ CASES = (
         _training(
             CONVOLUTIONS, 200, _keras_fit(True, 1), _keras_fit(False, 1), _keras_fit(False, 50), _keras_fit(True, 50)
         ),
+        repetitions=9,
     ),
     *(
         Case(

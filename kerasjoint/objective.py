@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
+from kerasjoint.pieces import padded_size, pieces
 from kerasjoint.small_products import compile_small_products
 from kerasjoint.time_loop import values_only
 
@@ -23,9 +24,9 @@ class CompiledObjective:
     """The functions of one problem, compiled with XLA once per batch size, shapes and dtype.
 
     They take flat unknowns (m, d), the instance each row belongs to (m,), and the condition by name and the observation
-    of all instances. Where the problem has a ``chunk``, the rows are cut into pieces (m must be a multiple of
-    ``piece_size``) that run side by side on the cores. Instances are isolated: where the loss or a component of its
-    gradient is not finite, that instance has loss +inf and gradient zero, and no other is touched.
+    of all instances. Where the problem has a ``chunk``, the rows are cut into ``pieces`` that run side by side on the
+    cores (m must be a ``padded_size``). Instances are isolated: where the loss or a component of its gradient is not
+    finite, that instance has loss +inf and gradient zero, and no other is touched.
     """
 
     def __init__(self, problem: InverseProblem) -> None:
@@ -130,17 +131,18 @@ class _Sharded:
         if rows is None:
             return self._kernel(xi, x, y)
         chunk = self._problem.chunk
-        piece = None if chunk is None else piece_size(xi.shape[0], chunk)
-        leading = xi.shape[0] if piece is None else None
+        cut = () if chunk is None else pieces(xi.shape[0], chunk)
+        sizes = () if sum(count for _, count in cut) == 1 else tuple(size for size, _ in cut)
+        leading = None if sizes else xi.shape[0]
         arrays = tf.nest.flatten((xi, x, y))
-        key = (piece, leading, cores(), *x, *((array.shape[1:], array.dtype) for array in arrays))
+        key = (sizes, leading, cores(), *x, *((array.shape[1:], array.dtype) for array in arrays))
         if key not in self._batches:
             signature = [
                 tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
                 tf.TensorSpec((leading,), rows.dtype),
                 *tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y)),
             ]
-            batch = partial(self._whole) if piece is None else partial(self._pieces, piece, cores())
+            batch = partial(self._pieces, sizes, cores()) if sizes else partial(self._whole)
             self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
         try:
             return self._batches[key](xi, rows, x, y)
@@ -153,12 +155,24 @@ class _Sharded:
     def _whole(self, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
         return self._kernel(xi, *tf.nest.map_structure(lambda array: tf.gather(array, rows), (x, y)))
 
-    def _pieces(self, size: int, side_by_side: int, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
-        pieces = tf.reshape(xi, (-1, size, xi.shape[1])), tf.reshape(rows, (-1, size))
+    def _pieces(
+        self, sizes: tuple[int, ...], side_by_side: int, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any
+    ) -> Any:
+        if len(sizes) == 1:
+            return self._side_by_side(sizes[0], side_by_side, xi, rows, x, y)
+        chunks = side_by_side * sizes[0]
+        split = tf.shape(xi)[0] // chunks * chunks
+        first = self._side_by_side(sizes[0], side_by_side, xi[:split], rows[:split], x, y)
+        # One after the other: both together would take twice the cores.
+        with tf.control_dependencies(tf.nest.flatten(first)):
+            last = self._side_by_side(sizes[1], side_by_side, xi[split:], rows[split:], x, y)
+        return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), first, last)
+
+    def _side_by_side(self, size: int, most: int, xi: tf.Tensor, rows: tf.Tensor, x: Condition, y: Any) -> Any:
         found = tf.map_fn(
             lambda piece: self._whole(piece[0], piece[1], x, y),
-            pieces,
-            parallel_iterations=side_by_side,
+            (tf.reshape(xi, (-1, size, xi.shape[1])), tf.reshape(rows, (-1, size))),
+            parallel_iterations=most,
             fn_output_signature=xi.dtype if self._outputs == 1 else (xi.dtype,) * self._outputs,
         )
         return tf.nest.map_structure(_join, found)
@@ -190,24 +204,3 @@ def _reason(error: tf.errors.OpError) -> str:
 
 def _join(pieces: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pieces, tf.concat([[-1], tf.shape(pieces)[2:]], axis=0))
-
-
-def piece_size(n: int, chunk: int) -> int:
-    """Return how many of ``n`` instances one compiled call evaluates: one of few sizes, such that all cores share."""
-    calls = -(-n // chunk)
-    share = -(-n // (-(-calls // cores()) * cores()))
-    powers = (1 << k for k in range(2, chunk.bit_length()))
-    sizes = sorted({1, *(size for size in powers if size < chunk), chunk if chunk < 32 else chunk * 3 // 4, chunk})
-    return next(size for size in sizes if size >= share)
-
-
-def padded_size(n: int, chunk: int | None) -> int:
-    """Return the batch size that ``n`` instances are padded to, so that a few compiled sizes serve every n.
-
-    With a chunk: whole pieces. Without: a power of four.
-    """
-    if chunk is not None:
-        piece = piece_size(n, chunk)
-        return -(-n // piece) * piece
-    power = 1 << (n - 1).bit_length()
-    return power if power.bit_length() % 2 else 2 * power

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.objective import CompiledObjective, padded_size
+from kerasjoint.objective import CompiledObjective
+from kerasjoint.pieces import padded_size
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 if TYPE_CHECKING:

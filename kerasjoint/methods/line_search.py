@@ -160,26 +160,28 @@ def _interpolate(near: Trials, far: Trials, here: Trials, bracketed: Mask) -> tu
     turned = ~rose & (here["slope"] * np.sign(near["slope"]) < 0)
     flatter = np.abs(here["slope"]) < np.abs(near["slope"])
     furthest = at + 4 * span
+    beside = np.where(flatter | turned, near, far)
+    cubic = _cubic(np.where(rose, near, here), np.where(rose, here, beside))
+    secant = at - here["slope"] / (here["slope"] - near["slope"]) * span
 
-    cubic = _cubic(near, here)
     quadratic = near["step"] + near["slope"] / ((near["loss"] - here["loss"]) / span + near["slope"]) / 2 * span
     nearer = np.abs(cubic - near["step"]) < np.abs(quadratic - near["step"])
     after_rise = np.where(nearer, cubic, (cubic + quadratic) / 2)
 
-    cubic = _cubic(here, near)
-    secant = at - here["slope"] / (here["slope"] - near["slope"]) * span
     after_turn = _farther(cubic, secant, at)
 
     ahead = np.where((cubic - at) * span > 0, cubic, furthest)
+    farther = _farther(ahead, secant, at)
     limit = at + 0.66 * (far["step"] - at)
-    closer = np.where(_farther(ahead, secant, at) == ahead, secant, ahead)
+    closer = np.where(farther == ahead, secant, ahead)
     inside = np.where(span > 0, np.minimum(limit, closer), np.maximum(limit, closer))
-    outside = np.clip(_farther(ahead, secant, at), *np.sort([at + 1.1 * span, furthest], axis=0))
+    least = at + 1.1 * span
+    outside = np.minimum(np.maximum(farther, np.minimum(least, furthest)), np.maximum(least, furthest))
     after_flattening = np.where(bracketed, inside, outside)
 
-    otherwise = np.where(bracketed, _cubic(here, far), furthest)
+    otherwise = np.where(bracketed, cubic, furthest)
 
-    step = np.select([rose, turned, flatter], [after_rise, after_turn, after_flattening], otherwise)
+    step = np.where(rose, after_rise, np.where(turned, after_turn, np.where(flatter, after_flattening, otherwise)))
     middle = np.where(bracketed, (near["step"] + far["step"]) / 2, np.where(rose, near["step"] + span / 2, furthest))
     return np.where(np.isfinite(step), step, middle), rose, turned
 

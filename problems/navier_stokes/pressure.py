@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -76,8 +78,8 @@ class Projection:
                 inverse = tf.constant(self._inverse[kind_y::2, kind_x::2], source.dtype)
                 spectrum = tf.einsum("nik,li->nlk", quarter, cosines[kind_y]) * inverse
                 rows.append(tf.einsum("nlk,li->nik", spectrum, cosines[kind_y]))
-            columns.append(tf.einsum("nik,kj->nij", _unfold(*rows, axis=1), cosines[kind_x]))
-        return _unfold(*columns, axis=2)
+            columns.append(tf.einsum("nik,kj->nij", _unfold(rows, axis=1), cosines[kind_x]))
+        return _unfold(columns, axis=2)
 
     def _capacitance(self) -> Array:
         """Map the pressure jumps over the closed faces to the correction of the pressure, (faces, cells * cells)."""
@@ -105,6 +107,7 @@ def _fold(field: tf.Tensor, axis: int) -> Field:
     return first + mirrored, first - mirrored
 
 
-def _unfold(even: tf.Tensor, odd: tf.Tensor, axis: int) -> tf.Tensor:
+def _unfold(parts: Sequence[tf.Tensor], axis: int) -> tf.Tensor:
     """Return the whole field of an even and an odd part, given on the first half of an axis."""
+    even, odd = parts
     return tf.concat([even + odd, tf.reverse(even - odd, [axis])], axis)

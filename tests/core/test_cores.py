@@ -9,7 +9,7 @@ from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, set_cores
 from kerasjoint.cores import cores
-from kerasjoint.objective import padded_size, piece_size
+from kerasjoint.pieces import padded_size, pieces
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 XI = np.linspace(0.3, 4.5, 11)[:, None]
@@ -61,15 +61,16 @@ def test_some_instances_alone(chunked: ProblemSet) -> None:
 @pytest.mark.parametrize("chunk", [1, 4, 16, 32, 33, 64])
 def test_pieces_are_few_sizes_that_share_the_work(count: int, chunk: int) -> None:
     set_cores(count)
-    sizes = {piece_size(n, chunk) for n in range(1, 300)}
+    sizes = {size for n in range(1, 300) for size, _ in pieces(n, chunk)}
     assert max(sizes) == chunk
-    assert len(sizes) <= 7
+    assert len(sizes) <= (5 if chunk < 32 else 11)
     for n in range(1, 300):
-        piece, padded = piece_size(n, chunk), padded_size(n, chunk)
-        assert padded % piece == 0
-        assert n <= padded < n + piece
-        fewest = -(-n // (chunk * count))
-        assert -(-padded // (piece * count)) <= fewest
+        cut = pieces(n, chunk)
+        padded = padded_size(n, chunk)
+        assert padded == sum(size * pieces for size, pieces in cut)
+        assert n <= padded < n + cut[-1][0]
+        assert len(cut) == 1 or (cut[0][0] == chunk and cut[0][1] % count == 0 and cut[1][1] <= count)
+        assert sum(-(-pieces // count) for _, pieces in cut) == -(-n // (chunk * count))
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])

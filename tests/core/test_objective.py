@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import Decay, Fragile, Traced, central_difference, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, set_cores
-from kerasjoint.objective import padded_size
+from kerasjoint.pieces import padded_size
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 XI = np.linspace(0.3, 4.5, 7)[:, None]
@@ -47,7 +47,7 @@ def test_chunks_agree_with_the_whole_and_trace_once(seven: ProblemSet) -> None:
     problem = Traced(chunk=3)
     chunked = decay_set(problem, n=7)
     value, gradient = chunked.value_and_gradient(XI)
-    assert problem.traces == 2  # one for the piece, one to see that it takes any number of instances
+    assert problem.traces == 3  # pieces of 3, the last one, and to see that it takes any number of instances
     np.testing.assert_allclose(value, seven.value_and_gradient(XI)[0], rtol=1e-13)
     np.testing.assert_allclose(gradient, seven.value_and_gradient(XI)[1], rtol=1e-13)
     np.testing.assert_allclose(chunked.objective(XI), value, rtol=1e-13)
@@ -92,8 +92,9 @@ def test_arrays_of_instances_that_are_no_arguments_are_refused() -> None:
         (65, None, 256),
         (2, 8, 2),
         (7, 8, 8),
-        (7, 3, 9),
-        (65, 32, 72),
+        (7, 3, 7),
+        (65, 32, 65),
+        (87, 32, 88),
     ],
 )
 def test_padding_serves_many_sizes_with_few(n: int, chunk: int | None, size: int) -> None:
