@@ -78,12 +78,15 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder that a run has wr
 
 
 @app.command()
-def replication(folder: Annotated[Path, typer.Argument(help="Folder of a run of the preset 'paper'.")]) -> None:
+def replication(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run of the preset 'paper'.")],
+    cost: Annotated[Path | None, typer.Option(help="CSV of the benchmarks: cost ratios of single cells.")] = None,
+) -> None:
     """Write tables, figures and REPORT.md, our numbers beside the paper's, from the stored rows alone."""
     from kerasjoint.experiments.replication import write_replication
     from kerasjoint.experiments.store import Store
 
-    console.print(f"written to {write_replication(Store(folder))}", highlight=False, soft_wrap=True)
+    console.print(f"written to {write_replication(Store(folder), cost)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -187,12 +190,11 @@ def _run_cells(cells: list[Cell], folder: Path) -> tuple[Store, Outcome]:
 
 def _report(store: Store) -> None:
     from kerasjoint.experiments.figures import write_figures
-    from kerasjoint.experiments.tables import TOLERANCE, best_of_both, comparison_table, write_tables
+    from kerasjoint.experiments.tables import TOLERANCE, comparison_table, write_tables
 
     rows = store.rows()
     tables = write_tables(rows, store.folder / "tables")
     figures = write_figures(store, store.folder / "figures")
-    rows = best_of_both(rows)
     for problem in dict.fromkeys(rows["problem"]):
         table = comparison_table(rows, problem, per_n=False)
         _print_table(problem, table[table["reference"] == table["reference"].iloc[0]])

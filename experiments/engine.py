@@ -25,7 +25,7 @@ from kerasjoint.experiments.variants import base_name
 from kerasjoint.methods import METHODS
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problems import PROBLEMS
-from kerasjoint.refinement import refine
+from kerasjoint.refinement import FIRST_STEP, refine
 from kerasjoint.solution import Solution, Status
 
 PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
@@ -87,10 +87,13 @@ class Engine:
         solution = method.solve(problem_set, cell.method_seed)
         variants = {("unrefined", "best"): solution}
         if method.learns:
-            variants["refined", "best"] = refine(problem_set, solution)
+            options = {"first_step": FIRST_STEP} | cell.refinement["options"]
+            local = METHODS.load(cell.refinement["method"])(**options)
+            variants["refined", "best"] = refine(problem_set, solution, local, first_step=local.first_step)
             if method.selects_best:
-                variants["unrefined", "last"] = solution.at_last
-                variants["refined", "last"] = refine(problem_set, solution.at_last)
+                last = solution.at_last
+                variants["unrefined", "last"] = last
+                variants["refined", "last"] = refine(problem_set, last, local, first_step=local.first_step)
         rows = pd.concat([_rows(cell, *variant, one) for variant, one in variants.items()], ignore_index=True)
         curve = solution.history.assign(problem=cell.problem, method=cell.method, n=cell.n, seed=cell.seed)
         seconds = {f"{stage} {selection}": one.seconds for (stage, selection), one in variants.items()}

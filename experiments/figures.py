@@ -96,7 +96,7 @@ def draw_curves(axes: Any, curves: pd.DataFrame, styles: Styles) -> None:
 def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
     """Draw the mean refined loss over n: mean and standard deviation over seeds.
 
-    Where all instances are solved the loss is rounding, some thirty decades below others: that is cut off.
+    Where all instances are solved the loss is rounding, some thirty decades below others: triangles stand for that.
     """
     shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
@@ -111,11 +111,13 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
         mean = line["mean"].clip(lower=lowest)
         low = np.minimum(spread, 0.9 * mean)
         axes.errorbar(place, mean, yerr=(low, spread), marker="o", ms=4, lw=1.2, capsize=2, **styles[method])
+        below = (line["mean"] < lowest).to_numpy()
+        axes.plot(place[below], mean[below], "v", ms=7, mfc="white", color=styles[method]["color"], zorder=3)
     axes.set_xscale("log", base=2)
     axes.set(yscale="log", xlabel="number of instances n", ylabel="mean loss")
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.xaxis.minorticks_off()
-    cut = f", cut off at {lowest:.0e}" if means["mean"].min() < lowest else ""
+    cut = f" (triangles: below {lowest:.0e})" if means["mean"].min() < lowest else ""
     axes.set_title(f"after refinement{cut}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from kerasjoint.experiments.store import Store
-from kerasjoint.experiments.tables import comparison_table, in_refined_comparison
+from kerasjoint.experiments.tables import BEST_OF_BOTH, comparison_table, in_refined_comparison
 
 KEY = ["problem", "n", "method", "selection"]
 
@@ -15,7 +15,7 @@ def isolation_section(store: Store) -> str:
     rows = store.rows()
     tables = [comparison_table(rows, problem, per_n=True) for problem in dict.fromkeys(rows["problem"])]
     whole = pd.concat(tables, ignore_index=True)
-    shown = whole[in_refined_comparison(whole)]
+    shown = whole[in_refined_comparison(whole) & (whole["method"] != BEST_OF_BOTH)]
     lines = []
     for (problem, n, method, selection), group in shown.groupby(KEY, sort=False):
         line = {"problem": problem, "n": n, "method": f"{method}, last iterate" if selection == "last" else method}

@@ -24,6 +24,8 @@ class Cell:
         How both are constructed.
     preset_seed
         What all randomness derives from, together with problem, n and seed.
+    refinement
+        By which local method a learned solution is refined, and its options.
     """
 
     problem: str
@@ -33,6 +35,7 @@ class Cell:
     problem_options: dict[str, Any]
     method_options: dict[str, Any]
     preset_seed: int
+    refinement: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -71,6 +74,7 @@ def plan(preset: Preset) -> list[Cell]:
             problem_options=problem_plan.options,
             method_options=preset.method_options(problem, method),
             preset_seed=preset.seed,
+            refinement=preset.refinement.model_dump(),
         )
         for problem, problem_plan in preset.problems.items()
         for n in problem_plan.n

@@ -32,6 +32,24 @@ class ProblemPlan(BaseModel):
     methods: dict[str, Options] = {}
 
 
+class Refinement(BaseModel):
+    """By which local method, with which options, the solutions of learned methods are refined."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str = "lockstep-lbfgs"
+    options: Options = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Refinement:
+        from kerasjoint.methods.base import check_method
+
+        factory = METHODS.load(self.method)
+        _check_options("refinement.options", factory, self.options)
+        check_method("refinement.method", factory(**self.options), local=True)
+        return self
+
+
 class Preset(BaseModel):
     """A whole run: problems, methods with their options, sizes and seeds.
 
@@ -46,6 +64,7 @@ class Preset(BaseModel):
     seeds: Count = 1
     problems: Annotated[dict[str, ProblemPlan], Field(min_length=1)]
     methods: Annotated[dict[str, Options], Field(min_length=1)]
+    refinement: Refinement = Field(default_factory=Refinement)
 
     @model_validator(mode="after")
     def _known(self) -> Preset:

@@ -25,6 +25,8 @@ PARTIAL = ".partial-"
 PACK = "packed-"
 # What is half written is so for seconds. Older leftovers are of a killed run; younger ones may be another process's.
 ABANDONED_SECONDS = 600
+# What rows were run with that do not name it.
+LATER_SETTINGS = {"refinement": {"method": "lockstep-lbfgs", "options": {}}}
 
 
 class CellRows(NamedTuple):
@@ -160,7 +162,8 @@ class Store:
         return folders
 
     def _check_same(self, cell: Cell) -> None:
-        stored = (self._packed.get(cell.name) or _read_metadata(self._cells / cell.name))["settings"]
+        metadata = self._packed.get(cell.name) or _read_metadata(self._cells / cell.name)
+        stored = LATER_SETTINGS | metadata["settings"]
         wanted = json.loads(json.dumps(cell.settings))
         different = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
         if different:

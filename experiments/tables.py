@@ -23,7 +23,8 @@ TOLERANCE = f"|dL| <= {RELATIVE_TOLERANCE:g} max(L) + {ABSOLUTE_TOLERANCE:g}"
 def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.DataFrame:
     """Compare every method, stage and selection with each reference on one problem.
 
-    References are the plain L-BFGS methods; in a run without any, its first method, refined if it was.
+    References are the plain L-BFGS methods; in a run without any, its first method, refined if it was. Beside each
+    stands the better of it and joint optimisation as a method.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     final = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     for reference in [name for name in REFERENCES if name in methods] or methods[:1]:
         base = final[final["method"] == reference].set_index(KEY)
-        for variant, group in rows.groupby(VARIANT, sort=False):
+        for variant, group in pd.concat([rows, best_of_both(rows, reference)]).groupby(VARIANT, sort=False):
             better, equal = paper_fractions(problem, str(variant[0]), str(variant[1]))
             head = {"problem": problem, "reference": reference} | dict(zip(VARIANT, map(str, variant), strict=True))
             sizes = [row for _, part in group.groupby("n") for row in _row(part, base)]
@@ -83,28 +84,24 @@ def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def best_of_both(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the paper's own advice as a method: per instance the better of reparameterized, refined, and the baseline."""
+def best_of_both(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return the rows of the paper's own advice: per instance the better of joint optimisation and a baseline."""
     chosen = rows[(rows["method"] == "reparameterized") & (rows["stage"] == "refined") & (rows["selection"] == "best")]
-    base = rows[rows["method"] == "lbfgs"]
-    keys = ["problem", *KEY]
-    both = chosen.merge(base, on=keys, suffixes=("", "_base"))
-    if both.empty:
-        return rows
+    base = rows[(rows["method"] == baseline) & (rows["stage"] == "unrefined")]
+    both = chosen.merge(base, on=["problem", *KEY], suffixes=("", "_base"))
     worse = (both["loss_base"] < both["loss"]).to_numpy()
     for column in ("loss", "solved", "error", "status", "xi"):
         both[column] = both[column].where(~worse, both[f"{column}_base"])
     for column in ("evaluations", "seconds"):
         both[column] = both[column] + both[f"{column}_base"]
     both["method"] = BEST_OF_BOTH
-    return pd.concat([rows, both[rows.columns]], ignore_index=True)
+    return both[rows.columns]
 
 
 def write_tables(rows: pd.DataFrame, folder: Path) -> list[Path]:
     """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     baseline_table(rows).to_csv(folder / "baseline.csv", index=False, float_format="%.4g")
-    rows = best_of_both(rows)
     written = [folder / "baseline.csv"]
     sections = [f"Equal, where marked `tol`: {TOLERANCE}. Brackets: 95 % Wilson intervals.\n"]
     for problem in dict.fromkeys(rows["problem"]):

@@ -32,8 +32,8 @@ class LBFGS(LocalMethod):
 
     Each instance's objective is scaled so that its first trial step has length ``first_step`` in normalised coordinates
     (tfp steps one whole gradient; scaling does not move a minimum). Finished instances leave the batch, and those whose
-    line search failed start again there with an empty history and a shorter first step. An instance that gains less
-    than 1e-9 of its loss in five iterations ends: ``PRECISION`` if its gradient is small, else ``FAILED``.
+    line search failed start again there with an empty history and a shorter first step. An instance that stagnates
+    (gains below 1e-9 of its loss that do not grow) ends: ``PRECISION`` if its gradient is small, else ``FAILED``.
 
     Parameters
     ----------

@@ -26,7 +26,8 @@ class LockstepLBFGS(LocalMethod):
     what the evaluations cost, where a loop over instances pays for small batches, and a batched optimiser that runs one
     line search for all pays for its slowest member. The line search is that of Moré and Thuente with strong Wolfe
     conditions; where it fails, the instance forgets its history and tries the gradient's direction. It ends if that
-    fails too, where the decrease to be expected is below rounding, and where five iterations gain less than 1e-9.
+    fails too, where the decrease to be expected is below rounding, and where it stagnates: gains below 1e-9 of the loss
+    that do not grow.
 
     Its parameters are those of ``LocalMethod``.
 

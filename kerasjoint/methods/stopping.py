@@ -17,10 +17,10 @@ SMALL_GRADIENT = 1e-4
 
 
 class Stagnation:
-    """Tells which instances gained less than 1e-9 of their loss in five iterations, none of them more than the last.
+    """Tells which instances had five idle iterations since they last gained 1e-9 of their loss.
 
-    Where gains grow, an optimiser leaves a plateau, such as a bound in normalised coordinates, with longer and longer
-    steps: it waits for these.
+    Idle is an iteration that gains no more than the one before. Where gains grow, an optimiser leaves a plateau, such
+    as a bound in normalised coordinates, with longer and longer steps: these are waited for.
     """
 
     def __init__(self, loss: FloatArray) -> None:

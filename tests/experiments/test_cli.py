@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -27,6 +28,24 @@ def test_help_imports_no_tensorflow():
     result = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
     assert "report" in result.stdout
     assert result.stdout.strip().endswith("False False")
+
+
+def test_a_report_with_costs_of_the_benchmarks_needs_no_tensorflow(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "run")
+    timed = pd.DataFrame({"contender": ["reparameterized", "scipy-lbfgs"], "seconds_median": [21.0, 5.0]})
+    timed.assign(case="cost, billiards").to_csv(tmp_path / "benchmarks.csv", index=False)
+    code = "import sys; from kerasjoint.experiments.cli import app\napp(sys.argv[1:], standalone_mode=False)\n"
+    code += "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    arguments = ["replication", "run", "--cost", "benchmarks.csv"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert result.stdout.strip().endswith("False False")
+    report = (tmp_path / "run" / "REPORT.md").read_text()
+    assert "`kerasjoint replication run --cost benchmarks.csv` makes this page" in report
+    assert re.search(
+        r"\| billiards +\| joint training takes 3 to 6 times .*\| holds where known +\|.* 4.2 times", report
+    )
 
 
 def test_list_shows_every_kind():

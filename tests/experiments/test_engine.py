@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,29 @@ def test_another_runs_rows_are_refused_and_stay(store, preset):
     pd.testing.assert_frame_equal(store.rows(), before)
 
 
+def test_rows_that_name_no_refinement_are_those_of_the_default(store, preset, tmp_path):
+    folder = tmp_path / "old"
+    shutil.copytree(store.folder, folder)
+    for path in folder.glob("cells/*/cell.json"):
+        metadata = json.loads(path.read_text())
+        del metadata["settings"]["refinement"]
+        path.write_text(json.dumps(metadata))
+    assert not Engine(Store(folder)).run(plan(preset)).run
+    other = [replace(cell, refinement={"method": "scipy-lbfgs", "options": {}}) for cell in plan(preset)]
+    with pytest.raises(ArgumentError, match="refinement"):
+        Engine(Store(folder)).run(other)
+
+
+def test_refinement_is_by_the_method_of_the_preset(preset, tmp_path):
+    cell = next(cell for cell in plan(preset) if cell.method == "supervised")
+    chosen = {"method": "scipy-lbfgs", "options": {"max_iterations": 1}}
+    Engine(other := Store(tmp_path / "other")).run([replace(cell, refinement=chosen)])
+    refined = other.rows().query("stage == 'refined'")
+    assert refined["engine"].str.endswith(", ScipyLBFGS").all()
+    spent = refined["iterations"].to_numpy() - other.rows().query("stage == 'unrefined'")["iterations"].to_numpy()
+    assert set(spent) <= {0, 1}
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path, preset):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ArgumentError, match="other files"):
@@ -164,13 +188,16 @@ def test_the_mean_over_n_weighs_each_n_the_same(store):
     assert set(paper) == {0.270}
 
 
-def test_best_of_both_is_the_smaller_loss(store):
-    rows = best_of_both(store.rows())
-    keys = ["n", "seed", "instance"]
-    both = rows[rows["method"] == "better of both"].set_index(keys)["loss"]
+@pytest.mark.parametrize("baseline", ["lbfgs", "scipy-lbfgs"])
+def test_best_of_both_is_the_smaller_loss(store, baseline):
+    rows, keys = store.rows(), ["n", "seed", "instance"]
+    both = best_of_both(rows, baseline).set_index(keys)["loss"]
     refined = rows.query("method == 'reparameterized' and stage == 'refined' and selection == 'best'")
-    expected = np.minimum(refined.set_index(keys)["loss"], rows.query("method == 'lbfgs'").set_index(keys)["loss"])
+    expected = np.minimum(refined.set_index(keys)["loss"], rows.query("method == @baseline").set_index(keys)["loss"])
     pd.testing.assert_series_equal(both.sort_index(), expected.sort_index())
+    table = comparison_table(rows, "billiards", per_n=False)
+    line = table.query("method == 'better of both' and reference == @baseline").iloc[0]
+    assert line["worse"] == 0, "it is compared with the baseline it is made of"
 
 
 def test_the_baseline_table_counts_by_hand(store):
