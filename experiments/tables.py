@@ -47,7 +47,8 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     final = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     for reference in [name for name in REFERENCES if name in methods] or methods[:1]:
         base = final[final["method"] == reference].set_index(KEY)
-        for variant, group in pd.concat([rows, best_of_both(rows, reference)]).groupby(VARIANT, sort=False):
+        candidates = pd.concat([rows, best_of_both(rows, reference)]) if reference in REFERENCES else rows
+        for variant, group in candidates.groupby(VARIANT, sort=False):
             better, equal = paper_fractions(problem, str(variant[0]), str(variant[1]))
             head = {"problem": problem, "reference": reference} | dict(zip(VARIANT, map(str, variant), strict=True))
             sizes = [row for _, part in group.groupby("n") for row in _row(part, base)]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
-from kerasjoint.pieces import padded_size, pieces
+from kerasjoint.pieces import padded_size, sizes_side_by_side
 from kerasjoint.small_products import compile_small_products
 from kerasjoint.time_loop import values_only
 
@@ -130,21 +130,19 @@ class _Sharded:
         """Evaluate ``xi`` (m, d) of the instances ``rows`` (m,); ``None``: of all, in their order, without pieces."""
         if rows is None:
             return self._kernel(xi, x, y)
-        chunk = self._problem.chunk
-        cut = () if chunk is None else pieces(xi.shape[0], chunk)
-        sizes = () if sum(count for _, count in cut) == 1 else tuple(size for size, _ in cut)
+        sizes = sizes_side_by_side(xi.shape[0], self._problem.chunk)
         leading = None if sizes else xi.shape[0]
         arrays = tf.nest.flatten((xi, x, y))
         key = (sizes, leading, cores(), *x, *((array.shape[1:], array.dtype) for array in arrays))
-        if key not in self._batches:
-            signature = [
-                tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
-                tf.TensorSpec((leading,), rows.dtype),
-                *tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y)),
-            ]
-            batch = partial(self._pieces, sizes, cores()) if sizes else partial(self._whole)
-            self._batches[key] = tf.function(batch, input_signature=signature, autograph=False)
         try:
+            if key not in self._batches:
+                batch = partial(self._pieces, sizes, cores()) if sizes else partial(self._whole)
+                # A concrete function, since finding the right one of a tf.function takes longer than a short call.
+                self._batches[key] = tf.function(batch, autograph=False).get_concrete_function(
+                    tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
+                    tf.TensorSpec((leading,), rows.dtype),
+                    *tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y)),
+                )
             return self._batches[key](xi, rows, x, y)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if "XLA" not in str(error):

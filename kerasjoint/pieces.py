@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasjoint.cores import cores
 
-MANY = 32
+LARGE_CHUNK = 32
 
 
 def pieces(n: int, chunk: int) -> tuple[tuple[int, int], ...]:
@@ -29,6 +29,12 @@ def pieces(n: int, chunk: int) -> tuple[tuple[int, int], ...]:
     return ((chunk, count), (size, last)) if count else ((size, last),)
 
 
+def sizes_side_by_side(n: int, chunk: int | None) -> tuple[int, ...]:
+    """Return the sizes of the pieces, or nothing where all ``n`` instances are in one, which needs no cutting."""
+    cut = () if chunk is None else pieces(n, chunk)
+    return tuple(size for size, _ in cut) if sum(count for _, count in cut) > 1 else ()
+
+
 def padded_size(n: int, chunk: int | None) -> int:
     """Return the batch size that ``n`` instances are padded to, so that a few compiled sizes serve every n.
 
@@ -44,5 +50,5 @@ def _sizes(chunk: int) -> list[int]:
     """Return the sizes: powers of two, and some between where chunks are large. Small ones mean long compilations."""
     powers = [1 << k for k in range(chunk.bit_length())]
     between = [size + size // 2 for size in powers if size >= 8]
-    sizes = {*powers, *between} if chunk >= MANY else {*powers} - {2}
+    sizes = {*powers, *between} if chunk >= LARGE_CHUNK else {*powers} - {2}
     return sorted({*(size for size in sizes if size < chunk), chunk})

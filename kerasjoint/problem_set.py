@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
-from kerasjoint.pieces import padded_size, pieces
+from kerasjoint.pieces import padded_size, sizes_side_by_side
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
 
@@ -203,8 +203,13 @@ class ProblemSet:
         """Compile the gradient for ``m`` instances now, by default all, unless it was; tell whether it was not."""
         m = len(self) if m is None else m
         chunk = self.problem.chunk
-        batch = padded_size(m, None) if chunk is None else (*(size for size, _ in pieces(m, chunk)), cores())
-        shapes = (batch, self.y.shape[1:], *((name, array.shape[1:]) for name, array in sorted(self.x.items())))
+        batch = sizes_side_by_side(m, chunk) or padded_size(m, chunk)
+        shapes = (
+            batch,
+            cores(),
+            self.y.shape[1:],
+            *((name, array.shape[1:]) for name, array in sorted(self.x.items())),
+        )
         done = self.problem.compiled.shapes_done
         if shapes in done:
             return False

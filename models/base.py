@@ -234,8 +234,10 @@ class ProblemSetModel(keras.Model):
     ) -> keras.callbacks.History:
         spread = self.simulates and data.instances.problem.chunk is not None
         self._network_apart = spread and self.jit_compile
-        run = self._compiled_run(self.jit_compile and not spread)
         arguments = (data.instances.problem, data.inputs, *data.instances[1:], data.targets)
+        so_far = (progress.best_loss, progress.best_z, progress.non_finite, tf.constant(0))
+        # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
+        run = self._compiled_run(self.jit_compile and not spread).get_concrete_function(*arguments, *so_far)
 
         def one_run(steps: int) -> Any:
             return run(*arguments, progress.best_loss, progress.best_z, progress.non_finite, tf.constant(steps))

@@ -88,11 +88,13 @@ class LineSearch:
             here["loss"] = _without_rounding(state["near"], here)
             low_enough = here["loss"] <= _allowed(state["start"], here["step"])
             wolfe = finite & low_enough & (np.abs(slope) <= -CURVATURE * state["start"]["slope"])
+            if wolfe.all():
+                state["near"] = here
+                return wolfe, wolfe
             state["first_stage"] &= ~(low_enough & (slope >= 0))
             improved = wolfe.copy()
             searching = np.flatnonzero(finite & ~wolfe)
-            if searching.size:
-                improved[searching] = self._narrow(searching, here[searching])
+            improved[searching] = self._narrow(searching, here[searching])
         state["near"][wolfe] = here[wolfe]
         state["wall"][~finite] = here["step"][~finite]
         near, far = state["near"]["step"], state["far"]["step"]

@@ -82,7 +82,7 @@ class _Bilinear:
         top, end = self._rows - 1, self._columns - 1
         self._moves_row = tf.cast((row > 0) & (row < top), row.dtype)
         self._moves_column = tf.cast((column > 0) & (column < end), row.dtype)
-        row, column = tf.clip_by_value(row, 0, top), tf.clip_by_value(column, 0, end)
+        row, column = _keep(tf.clip_by_value(row, 0, top)), _keep(tf.clip_by_value(column, 0, end))
         # Clipped as integers too: a NaN turns into any integer and must not reach into another instance.
         lower = tf.clip_by_value(tf.cast(row, tf.int32), 0, top - 1)
         left = tf.clip_by_value(tf.cast(column, tf.int32), 0, end - 1)
@@ -99,8 +99,8 @@ class _Bilinear:
         many = [tf.tile(part, (directions, 1, 1)) for part in (self._up, self._right)]
         here = self._blend(self._gather(field, directions), *many)
         a, b, c, d = self._corners
-        by_row = self._moves_row * ((1 - self._right) * (c - a) + self._right * (d - b))
-        by_column = self._moves_column * ((1 - self._up) * (b - a) + self._up * (d - c))
+        by_row = _keep(self._moves_row * ((1 - self._right) * (c - a) + self._right * (d - b)))
+        by_column = _keep(self._moves_column * ((1 - self._up) * (b - a) + self._up * (d - c)))
         shape = (directions, *by_row.shape)
         moved = by_row * tf.reshape(row, shape) + by_column * tf.reshape(column, shape)
         return _keep(here + tf.reshape(moved, field.shape[:1] + by_row.shape[1:]))

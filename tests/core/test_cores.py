@@ -21,10 +21,10 @@ def _restored() -> Iterator[None]:
     set_cores(None)
 
 
-@pytest.fixture(scope="module")
-def chunked() -> ProblemSet:
+@pytest.fixture(scope="module", params=[4, 5])
+def chunked(request: pytest.FixtureRequest) -> ProblemSet:
     problem = Decay()
-    problem.chunk = 4
+    problem.chunk = request.param  # with 5, one core and two cut 11 into whole chunks and a smaller piece
     return decay_set(problem, n=11)
 
 

@@ -112,6 +112,8 @@ def hand_made(problem: str, method: str, n: int, solved: float = 0.5, iterations
             "loss": 1.0,
             "solved": pd.array(np.arange(n) < solved * n, dtype="boolean"),
             "error": 0.1,
+            "status": "CONVERGED",
+            "xi": [np.zeros(1)] * n,
             "evaluations": 30,
             "iterations": iterations,
             "seconds": 0.01,
