@@ -232,7 +232,7 @@ def _cost(cost: pd.DataFrame, benchmarks: Path | None) -> str:
 
 def _claims(claims: list[Claim]) -> str:
     table = pd.DataFrame(
-        [(claim.problem, claim.statement, claim.rule, *_judge(claim)) for claim in claims],
+        [(claim.problem, claim.statement, claim.rule, *judge(claim)) for claim in claims],
         columns=["problem", "the paper", "holds, if", "", "ours"],
     )
     note = (
@@ -242,7 +242,7 @@ def _claims(claims: list[Claim]) -> str:
     return f"## The paper's statements\n\n{note}\n\n{table.to_markdown(index=False)}\n"
 
 
-def _judge(claim: Claim) -> tuple[str, str]:
+def judge(claim: Claim) -> tuple[str, str]:
     """Return the verdict and what was found."""
     verdicts = {finding.holds for finding in claim.findings.values()}
     found = "; ".join(dict.fromkeys(finding.found for finding in claim.findings.values()))

@@ -236,6 +236,7 @@ class ProblemSetModel(keras.Model):
         self._network_apart = spread and self.jit_compile
         arguments = (data.instances.problem, data.inputs, *data.instances[1:], data.targets)
         so_far = (progress.best_loss, progress.best_z, progress.non_finite, tf.constant(0))
+        start = time.perf_counter()
         # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
         run = self._compiled_run(self.jit_compile and not spread).get_concrete_function(*arguments, *so_far)
 
@@ -244,7 +245,6 @@ class ProblemSetModel(keras.Model):
 
         key = tf.nest.map_structure(lambda tensor: tuple(tensor.shape), arguments[1:])
         key = (id(data.instances.problem), str(key))
-        start = time.perf_counter()
         if key not in self._rehearsed:
             self._rehearse(one_run)
             self._rehearsed.add(key)

@@ -11,7 +11,7 @@ from kerasjoint import ArgumentError
 from kerasjoint.experiments.claims import STATEMENTS, Claim, Finding, check_claims
 from kerasjoint.experiments.cost import cost_of_benchmark, cost_of_run
 from kerasjoint.experiments.plan import plan
-from kerasjoint.experiments.replication import LEARNERS, _judge, write_replication
+from kerasjoint.experiments.replication import LEARNERS, judge, write_replication
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import comparison_table
 from kerasjoint.problems import PROBLEMS
@@ -85,7 +85,7 @@ def test_it_is_remade_alike(report):
     assert write_replication(Store(report.parent)).read_text() == before
 
 
-def test_statements_without_rows_are_not_judged(store):
+def test_statements_without_rows_are_notjudged(store):
     claims = check_claims(store.rows())
     assert len(claims) == len(STATEMENTS)
     assert {claim.problem for claim in claims} <= set(PROBLEMS)
@@ -122,7 +122,7 @@ def hand_made(problem: str, method: str, n: int, solved: float = 0.5, iterations
 
 
 @pytest.mark.parametrize(("solved", "iterations", "holds"), [(0.6, 15, (True, True)), (0.9, 40, (False, False))])
-def test_claims_are_judged_by_the_numbers(solved: float, iterations: int, holds: tuple[bool, bool]) -> None:
+def test_claims_arejudged_by_the_numbers(solved: float, iterations: int, holds: tuple[bool, bool]) -> None:
     rows = hand_made("kuramoto-sivashinsky", "lbfgs", 100, solved, iterations)
     judged = {claim.statement: claim.findings["lbfgs"] for claim in check_claims(rows)}
     assert judged["L-BFGS solves about 60 %"] == (f"{100 * solved:.0f} %", holds[0])
@@ -138,11 +138,11 @@ def test_a_statement_that_holds_beside_one_baseline_alone_says_so() -> None:
     )
     claim = next(claim for claim in check_claims(rows) if claim.statement == "L-BFGS solves about 60 %")
     assert claim.findings == {"lbfgs": ("60 %", True), "scipy-lbfgs": ("90 %", False)}
-    assert _judge(claim) == ("holds beside L-BFGS (tfp) alone", "60 %; 90 %")
+    assert judge(claim) == ("holds beside L-BFGS (tfp) alone", "60 %; 90 %")
 
 
 @pytest.mark.parametrize(("joint", "holds"), [(4.0, True), (40.0, False)])
-def test_cost_is_judged_by_the_benchmarks(tmp_path, joint: float, holds: bool) -> None:
+def test_cost_isjudged_by_the_benchmarks(tmp_path, joint: float, holds: bool) -> None:
     seconds = {"reparameterized": joint, "lbfgs": 2.0, "scipy-lbfgs": 1.0}
     table = pd.DataFrame({"case": "cost, billiards", "n": 64, "contender": list(seconds), "seconds_median": 0.0})
     table["seconds_median"] = list(seconds.values())
@@ -168,7 +168,7 @@ def test_cost_is_judged_by_the_benchmarks(tmp_path, joint: float, holds: bool) -
 )
 def test_verdicts_say_beside_which_baseline(findings, words) -> None:
     both = {name: Finding(*finding) for name, finding in zip(("lbfgs", "scipy-lbfgs"), findings, strict=True)}
-    assert _judge(Claim("billiards", "statement", "rule", both)) == words
+    assert judge(Claim("billiards", "statement", "rule", both)) == words
 
 
 def test_cost_compares_cells_that_both_have() -> None:
@@ -189,7 +189,7 @@ def test_a_file_that_holds_no_benchmarks_is_refused(tmp_path) -> None:
             cost_of_benchmark(path)
 
 
-def test_statements_are_judged_on_the_sizes_that_all_methods_have() -> None:
+def test_statements_arejudged_on_the_sizes_that_all_methods_have() -> None:
     cells = [(method, n) for n in (32, 64) for method in ("lbfgs", *LEARNERS)]
     rows = pd.concat([hand_made("wave-packet", *cell) for cell in cells if cell != ("supervised", 64)])
     judged = {claim.statement: claim.findings["lbfgs"] for claim in check_claims(rows)}
