@@ -73,7 +73,7 @@ CASES = (
         "LockstepLBFGS beside its evaluations, 128 points, 100 steps", (32, 128), _beside_floor("chaos"), repetitions=15
     ),
     Case("LockstepLBFGS beside its evaluations, 64 points, 250 steps", (128,), _beside_floor(LONG), repetitions=15),
-    Case("value and gradient, Kuramoto-Sivashinsky, 128 points, 100 steps", (128,), _chaos("chaos"), repetitions=15),
+    Case("value and gradient, Kuramoto-Sivashinsky, 128 points, 100 steps", (128,), _chaos("chaos"), repetitions=41),
     Case(
         "value and gradient, Kuramoto-Sivashinsky, 64 points, 250 steps",
         (128,),
