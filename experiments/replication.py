@@ -77,7 +77,9 @@ def write_replication(store: Store, benchmarks: Path | None = None) -> Path:
 
 def _answer(means: pd.DataFrame, problems: list[str]) -> str:
     """Does joint optimisation find better solutions than classical optimisation? Three sentences."""
-    more, no_more, lower, rivals = [], [], [], []
+    more: list[str] = []
+    no_more: list[str] = []
+    lower, rivals = [], []
     for problem in problems:
         joint = _one(means, problem, STRONGER, JOINT, "refined")
         base = _one(means, problem, STRONGER, STRONGER, "unrefined")
