@@ -142,7 +142,7 @@ CASES = (
                 Contender(name, "growth:method", {"problem": problem, "method": name})
                 for name in ("reparameterized", "lbfgs", "scipy-lbfgs", "lockstep-lbfgs")
             ),
-            repetitions=1,
+            repetitions=3,
         )
         for problem, n in COST_SIZES.items()
     ),
