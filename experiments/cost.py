@@ -11,7 +11,7 @@ from kerasjoint.errors import ArgumentError
 
 JOINT = "reparameterized"
 CASE = "cost, "
-COLUMNS = ("case", "contender", "seconds_median")
+COLUMNS = ("case", "contender", "times_median")
 
 
 def cost_of_run(rows: pd.DataFrame) -> pd.DataFrame:
@@ -41,9 +41,9 @@ def cost_of_benchmark(path: Path) -> pd.DataFrame:
         raise ArgumentError("cost", f"a CSV file with the columns {', '.join(COLUMNS)}", ", ".join(table.columns))
     chosen = table[table["case"].str.startswith(CASE)]
     problem = chosen["case"].str.removeprefix(CASE)
-    seconds = chosen.set_index([problem, "contender"])["seconds_median"].unstack(sort=False)
-    joint = seconds.get(JOINT, pd.Series(np.nan, seconds.index))
-    return _by_problem(seconds.drop(columns=JOINT, errors="ignore").rdiv(joint, axis=0))
+    times = chosen.set_index([problem, "contender"])["times_median"].unstack(sort=False)
+    joint = times.get(JOINT, pd.Series(np.nan, times.index))
+    return _by_problem(times.drop(columns=JOINT, errors="ignore").rdiv(joint, axis=0))
 
 
 def _by_problem(ratios: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_help_imports_no_tensorflow():
 
 def test_a_report_with_costs_of_the_benchmarks_needs_no_tensorflow(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "run")
-    timed = pd.DataFrame({"contender": ["reparameterized", "scipy-lbfgs"], "seconds_median": [21.0, 5.0]})
+    timed = pd.DataFrame({"contender": ["reparameterized", "scipy-lbfgs"], "times_median": [21.0, 5.0]})
     timed.assign(case="cost, billiards").to_csv(tmp_path / "benchmarks.csv", index=False)
     code = "import sys; from kerasjoint.experiments.cli import app\napp(sys.argv[1:], standalone_mode=False)\n"
     code += "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
