@@ -15,6 +15,7 @@ from kerasjoint.experiments.paper import paper_fractions
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import (
     BEST_OF_BOTH,
+    KEY,
     REFERENCES,
     TOLERANCE,
     comparison_table,
@@ -190,16 +191,15 @@ def _solved_by_n(rows: pd.DataFrame) -> str:
 
 def _worthless(rows: pd.DataFrame) -> str:
     """Count wins that solve nothing."""
-    key = ["n", "seed", "instance"]
     lines = []
     for problem, part in rows.groupby("problem", sort=False):
         for method in LEARNERS:
             own = part[(part["method"] == method) & (part["stage"] == "refined") & (part["selection"] == "best")]
+            own = own.set_index(KEY)
             line: dict[str, object] = {"problem": problem, "method": method}
             for name in BASELINES:
-                base = part[part["method"] == name].set_index(key)["loss"]
-                here = own.set_index(key)
-                wins = here[here["loss"] < base.reindex(here.index)]
+                base = part[part["method"] == name].set_index(KEY)["loss"]
+                wins = own[own["loss"] < base.reindex(own.index)]
                 unsolved = wins[~wins["solved"].fillna(False).astype(bool)]
                 share = f"{100 * len(unsolved) / len(wins):.0f}" if len(wins) else ""
                 line[f"wins over {TITLES[name]}"] = len(wins)
