@@ -86,12 +86,12 @@ class Engine:
         method = METHODS.load(base_name(cell.method))(**cell.method_options)
         solution = method.solve(problem_set, cell.method_seed)
         variants = {("unrefined", "best"): solution}
-        if method.learns:
+        if method.role == "learned":
             options = {"first_step": FIRST_STEP} | cell.refinement["options"]
             local = METHODS.load(cell.refinement["method"])(**options)
             variants["refined", "best"] = refine(problem_set, solution, local, first_step=local.first_step)
             if method.selects_best:
-                last = solution.at_last
+                last = solution.last_iterate
                 variants["unrefined", "last"] = last
                 variants["refined", "last"] = refine(problem_set, last, local, first_step=local.first_step)
         rows = pd.concat([_rows(cell, *variant, one) for variant, one in variants.items()], ignore_index=True)
@@ -100,7 +100,7 @@ class Engine:
         metadata = {
             "seconds": seconds,
             "compile_seconds": max(one.compile_seconds for one in variants.values()),
-            "engines": {f"{stage} {selection}": one.engine for (stage, selection), one in variants.items()},
+            "solvers": {f"{stage} {selection}": one.solver for (stage, selection), one in variants.items()},
             **environment(),
         }
         return CellRows(rows, curve, metadata)
@@ -127,7 +127,7 @@ def _rows(cell: Cell, stage: str, selection: str, solution: Solution) -> pd.Data
             "iterations": solution.iterations,
             "non_finite": solution.non_finite,
             "seconds": solution.seconds / cell.n,
-            "engine": solution.engine,
+            "solver": solution.solver,
             "xi": list(solution.xi),
             "truth": [None] * cell.n if truth is None else list(truth),
         }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
-from kerasjoint.pieces import padded_size, sizes_side_by_side
-from kerasjoint.small_products import compile_small_products
 from kerasjoint.time_loop import values_only
+from kerasjoint.xla_flags import compile_small_products
 
 if TYPE_CHECKING:
     from kerasjoint.problem import InverseProblem

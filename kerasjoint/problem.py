@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from kerasjoint.batching import padded_size
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.objective import CompiledObjective
-from kerasjoint.pieces import padded_size
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
-from kerasjoint.pieces import padded_size, sizes_side_by_side
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
 

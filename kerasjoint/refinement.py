@@ -64,5 +64,5 @@ def refine(
         seconds=solution.seconds + refined.seconds,
         compile_seconds=solution.compile_seconds + refined.compile_seconds,
         history=history,
-        engine=f"{solution.engine}, {refined.engine}",
+        solver=f"{solution.solver}, {refined.solver}",
     )

@@ -81,7 +81,7 @@ class Solution:
         The last iterate instead of the best point.
     history
         Statistics of the true objective over the instances while the method ran, one row per checkpoint.
-    engine
+    solver
         Name of the class that did the work.
     non_finite
         Evaluations that were not finite, per instance, (n,).
@@ -99,7 +99,7 @@ class Solution:
     compile_seconds: float
     last: Point
     history: pd.DataFrame
-    engine: str
+    solver: str
     non_finite: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Solution:
         return self.problem_set.problem.solved(self.loss, self.xi, self.problem_set)
 
     @property
-    def at_last(self) -> Solution:
+    def last_iterate(self) -> Solution:
         """The same run, reported at its last iterates (as the paper does) instead of the best points."""
         return replace(self, xi=self.last.xi, z=self.last.z, loss=self.last.loss)
 
@@ -186,6 +186,6 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
         compile_seconds=sum(one.compile_seconds for one in solutions),
         last=Point(*(pick([getattr(one.last, part) for one in solutions]) for part in Point._fields)),
         history=solutions[0].history,
-        engine=", ".join(dict.fromkeys(one.engine for one in solutions)),
+        solver=", ".join(dict.fromkeys(one.solver for one in solutions)),
         non_finite=np.sum([one.non_finite for one in solutions], axis=0),
     )

@@ -48,7 +48,7 @@ def solve(
     seed = check_seed(seed)
     chosen = METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
-    if not chosen.learns:
+    if chosen.role != "learned":
         if local_method is not None:
             raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
         return chosen.solve(problem_set, seed)

@@ -86,7 +86,7 @@ class EstimatingModel(ProblemSetModel):
             compile_seconds=progress.compile_seconds,
             last=Point(space.to_xi(last_z, problem_set.guess), last_z, last_loss),
             history=pd.DataFrame(),
-            engine=type(self).__name__,
+            solver=type(self).__name__,
             non_finite=progress.non_finite.numpy().astype(np.int64) if trained else np.zeros(n, dtype=np.int64),
         )
 

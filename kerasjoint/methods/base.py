@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.descent import Descent
+from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
@@ -22,14 +22,14 @@ class Method(ABC):
     ----------
     name
         Its name in the registry, in rows and in tables.
-    learns
-        Whether it trains a network, so that its estimates are worth refining.
+    role
+        ``"learned"`` if it trains a network, so that its estimates are worth refining; else ``"baseline"``.
     selects_best
         Whether its solution is the best point of a training that sees the true objective, not the last iterate.
     """
 
     name: ClassVar[str]
-    learns: ClassVar[bool] = False
+    role: ClassVar[Literal["baseline", "learned"]] = "baseline"
     selects_best: ClassVar[bool] = False
 
     @abstractmethod
@@ -83,23 +83,23 @@ class LocalMethod(Method):
         first_step
             Length of the first trial step in normalised coordinates; default: the method's own.
         """
-        return self.descend(problem_set, start, first_step).solution(self.name, type(self).__name__)
+        return self.run(problem_set, start, first_step).solution(self.name, type(self).__name__)
 
-    def descend(
+    def run(
         self, problem_set: ProblemSet, start: NDArray[np.float64] | None = None, first_step: float | None = None
-    ) -> Descent:
+    ) -> LocalRun:
         """Solve all instances as ``solve`` does; return the whole run, with the points on the way."""
         z = check_start(problem_set, start)
         first_step = self.first_step if first_step is None else first_step
         check_positive(first_step=first_step)
-        descent = Descent(problem_set, z, first_step, self.max_iterations)
-        if descent.movable.size:
-            self._advance(descent)
-        return descent
+        run = LocalRun(problem_set, z, first_step, self.max_iterations)
+        if run.movable.size:
+            self._advance(run)
+        return run
 
     @abstractmethod
-    def _advance(self, descent: Descent) -> None:
-        """Move the instances that can, tell ``descent`` of every iteration, and set how each of them ended."""
+    def _advance(self, run: LocalRun) -> None:
+        """Move the instances that can, tell ``run`` of every iteration, and set how each of them ended."""
 
 
 def check_problem_set(problem_set: ProblemSet) -> ProblemSet:

@@ -14,12 +14,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.cores import usable_cores
+from kerasjoint.counting import CountingObjective
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import LocalMethod
-from kerasjoint.methods.descent import Descent
+from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.solution import Status
-from kerasjoint.tracking import TrackedObjective
 
 FloatArray = NDArray[np.float64]
 
@@ -62,42 +62,42 @@ class LBFGS(LocalMethod):
             raise ArgumentError("restarts", "a whole number not below 0", repr(restarts))
         self.restarts = restarts
 
-    def _advance(self, descent: Descent) -> None:
-        loop = _tfp_loop(descent.z.shape[1], self.history_size)
-        descent.objective.compile_seconds += loop.compile_seconds()
-        gradient = descent.gradient.copy()
-        waiting = descent.movable
+    def _advance(self, run: LocalRun) -> None:
+        loop = _tfp_loop(run.z.shape[1], self.history_size)
+        run.objective.compile_seconds += loop.compile_seconds()
+        gradient = run.gradient.copy()
+        waiting = run.movable
         for attempt in range(self.restarts + 1):
             if waiting.size:
-                waiting = self._attempt(descent, loop, gradient, waiting, attempt)
+                waiting = self._attempt(run, loop, gradient, waiting, attempt)
 
     def _attempt(
-        self, descent: Descent, loop: _TfpLoop, gradient: FloatArray, rows: NDArray[Any], attempt: int
+        self, run: LocalRun, loop: _TfpLoop, gradient: FloatArray, rows: NDArray[Any], attempt: int
     ) -> NDArray[Any]:
         """Run tfp on the instances ``rows`` until each ends; return those whose line search failed.
 
         ``gradient``, of all instances at their current points, is kept up to date.
         """
-        scale = descent.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
-        state = loop.start(descent.z[rows], descent.loss[rows] * scale, gradient[rows] * scale[:, None])
-        began_at = descent.loss[rows]
-        descent.status[rows] = Status.ITERATIONS
+        scale = run.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
+        state = loop.start(run.z[rows], run.loss[rows] * scale, gradient[rows] * scale[:, None])
+        began_at = run.loss[rows]
+        run.status[rows] = Status.ITERATIONS
         failed_rows: list[NDArray[Any]] = []
         stagnation = Stagnation(began_at)
         while rows.size:
-            state = loop.advance(descent.objective, state, rows, scale, self.tolerance)
+            state = loop.advance(run.objective, state, rows, scale, self.tolerance)
             gradient[rows] = state.objective_gradient / scale[:, None]
-            descent.reach(rows, state.position, state.objective_value / scale)
-            used_up = descent.iterations[rows] >= self.max_iterations
-            stagnant = stagnation.update(descent.loss[rows], ~state.failed)
+            run.reach(rows, state.position, state.objective_value / scale)
+            used_up = run.iterations[rows] >= self.max_iterations
+            stagnant = stagnation.update(run.loss[rows], ~state.failed)
             failed = state.failed & ~state.converged
             # A fresh history that gets nowhere twice has reached what the precision allows.
-            stuck = failed & ~(descent.loss[rows] < began_at) & (attempt > 0)
+            stuck = failed & ~(run.loss[rows] < began_at) & (attempt > 0)
             stalled = rows[failed | stagnant]
-            since_start = descent.first_step / np.linalg.norm(descent.gradient[stalled], axis=1)
+            since_start = run.first_step / np.linalg.norm(run.gradient[stalled], axis=1)
             largest = np.abs(gradient[stalled]).max(axis=1) * since_start
-            descent.status[stalled] = stalled_status(largest, descent.first_step)
-            descent.status[rows[state.converged]] = Status.CONVERGED
+            run.status[stalled] = stalled_status(largest, run.first_step)
+            run.status[rows[state.converged]] = Status.CONVERGED
             failed_rows.append(rows[failed & ~stuck & ~used_up])
             keep = ~(state.converged | state.failed | used_up | stagnant)
             if not keep.all():
@@ -154,7 +154,7 @@ class _TfpLoop:
         return _TfpState(none, none, np.int32(0), np.int32(1), z, value, gradient, pairs, pairs)
 
     def advance(
-        self, objective: TrackedObjective, state: _TfpState, rows: NDArray[Any], scale: FloatArray, tolerance: float
+        self, objective: CountingObjective, state: _TfpState, rows: NDArray[Any], scale: FloatArray, tolerance: float
     ) -> _TfpState:
         """Run one iteration on the instances ``rows``, whose objectives are multiplied by ``scale``."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.counting import CountingObjective
 from kerasjoint.methods.base import LocalMethod
-from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.line_search import LineSearch
+from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.solution import Status
-from kerasjoint.tracking import TrackedObjective
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -38,17 +38,15 @@ class LockstepLBFGS(LocalMethod):
 
     name = "lockstep-lbfgs"
 
-    def _advance(self, descent: Descent) -> None:
-        rows = descent.movable
-        active = _Active(
-            rows, descent.z[rows], descent.loss[rows], descent.gradient[rows], descent.first_step, self.history_size
-        )
+    def _advance(self, run: LocalRun) -> None:
+        rows = run.movable
+        active = _Active(rows, run.z[rows], run.loss[rows], run.gradient[rows], run.first_step, self.history_size)
         while active.rows.size:
-            moved, verdict = active.advance(descent.objective, self.tolerance, self.max_iterations)
-            descent.reach(active.rows[moved], active.z[moved], active.loss[moved])
+            moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
+            run.reach(active.rows[moved], active.z[moved], active.loss[moved])
             ended = verdict != GOING_ON
             if ended.any():
-                descent.status[active.rows[ended]] = verdict[ended]
+                run.status[active.rows[ended]] = verdict[ended]
                 active.keep(~ended)
 
 
@@ -89,7 +87,7 @@ class _Active:
         self._search.keep(mask)
 
     def advance(
-        self, objective: TrackedObjective, tolerance: float, max_iterations: int
+        self, objective: CountingObjective, tolerance: float, max_iterations: int
     ) -> tuple[Mask, NDArray[np.int8]]:
         """Evaluate one trial of each; return where that ended an iteration, and how each instance ended if it did."""
         trial = self.z + self._search.step[:, None] * self._direction

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
+from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
-from kerasjoint.tracking import History
 
 FloatArray = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class MultiStart(Method):
             runs += 1
             history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
         curve = pd.concat([start, history.frame], ignore_index=True)
-        return replace(best, method=self.name, engine=type(self).__name__, history=curve)
+        return replace(best, method=self.name, solver=type(self).__name__, history=curve)
 
     def _next_rows(self, spent: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the instances to start next, several times where a batch has room and the budget too."""

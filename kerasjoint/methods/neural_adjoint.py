@@ -10,17 +10,17 @@ import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.base import check_positive, check_problem_set
-from kerasjoint.methods.descent import Descent
 from kerasjoint.methods.lbfgs import LBFGS
+from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.supervised import training_seed
 from kerasjoint.methods.training import MODELS, NetworkMethod
 from kerasjoint.models import SurrogateModel
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
-from kerasjoint.tracking import History
 from kerasjoint.unknown import Unknown
 
 INSIDE = 1 - 1e-3
@@ -78,8 +78,8 @@ class NeuralAdjoint(NetworkMethod):
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
         surrogate_set = _surrogate_set(problem_set, examples, model, weight)
         # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
-        descent = LBFGS(tolerance=1e-5).descend(surrogate_set)
-        adjoint = descent.solution(self.name, type(self).__name__)
+        run = LBFGS(tolerance=1e-5).run(surrogate_set)
+        adjoint = run.solution(self.name, type(self).__name__)
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
         if self.keep_start:
@@ -98,7 +98,7 @@ class NeuralAdjoint(NetworkMethod):
             seconds=model.progress.seconds + adjoint.seconds,
             compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
             last=Point(last_xi, last_z, problem_set.objective(last_xi)),
-            history=_true_history(problem_set, descent, adjoint.history["seconds"] + model.progress.seconds),
+            history=_true_history(problem_set, run, adjoint.history["seconds"] + model.progress.seconds),
         )
 
 
@@ -151,10 +151,10 @@ def _true_coordinates(
     return xi, space.to_z(xi, problem_set.guess)
 
 
-def _true_history(problem_set: ProblemSet, descent: Descent, seconds: pd.Series) -> pd.DataFrame:
+def _true_history(problem_set: ProblemSet, run: LocalRun, seconds: pd.Series) -> pd.DataFrame:
     """The true objective at the checkpoints of L-BFGS on the surrogate; not counted as cost."""
     history = History(problem_set)
-    for checkpoint, spent in zip(descent.checkpoints(), seconds, strict=True):
+    for checkpoint, spent in zip(run.checkpoints(), seconds, strict=True):
         xi, z = _true_coordinates(problem_set, checkpoint.z)
         history.record(checkpoint.iteration, 1.0, spent, z, problem_set.objective(xi))
     return history.frame

@@ -27,4 +27,4 @@ class Reparameterized(NetworkMethod):
         model = MODELS.get(ReparameterizedModel, check_problem_set(problem_set), self, seed)
         curve = Curve(problem_set, model.evaluations_per_epoch)
         self._train(model, problem_set, [curve])
-        return replace(model.solution(problem_set), history=curve.frame, engine=type(self).__name__)
+        return replace(model.solution(problem_set), history=curve.frame, solver=type(self).__name__)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
 from kerasjoint.methods.base import LocalMethod
-from kerasjoint.methods.descent import Descent
+from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import stalled_status
 from kerasjoint.solution import Status
 
@@ -29,22 +29,22 @@ class ScipyLBFGS(LocalMethod):
 
     name = "scipy-lbfgs"
 
-    def _advance(self, descent: Descent) -> None:
-        for i in descent.movable:
-            descent.status[i] = self._minimize(descent, i)
+    def _advance(self, run: LocalRun) -> None:
+        for i in run.movable:
+            run.status[i] = self._minimize(run, i)
 
-    def _minimize(self, descent: Descent, instance: np.intp) -> np.int8:
-        row, unit = np.array([instance]), descent.first_step
-        start = descent.z[instance]
-        scale = unit / float(np.linalg.norm(descent.gradient[instance]))
+    def _minimize(self, run: LocalRun, instance: np.intp) -> np.int8:
+        row, unit = np.array([instance]), run.first_step
+        start = run.z[instance]
+        scale = unit / float(np.linalg.norm(run.gradient[instance]))
 
         def scaled(z: FloatArray) -> tuple[float, FloatArray]:
-            loss, gradient = descent.objective(z[None] * unit, row)
+            loss, gradient = run.objective(z[None] * unit, row)
             return loss[0] * scale, gradient[0] * scale * unit
 
         def reach(intermediate_result: OptimizeResult) -> None:
             z, loss = intermediate_result.x[None] * unit, np.array([intermediate_result.fun / scale])
-            descent.reach(row, z, loss)
+            run.reach(row, z, loss)
 
         result = minimize(
             scaled,

@@ -34,7 +34,7 @@ class Supervised(NetworkMethod):
         self._train(model, examples, [curve])
         solution = model.solution(problem_set)
         # One simulation made each example.
-        return replace(solution, evaluations=solution.evaluations + 1, history=curve.frame, engine=type(self).__name__)
+        return replace(solution, evaluations=solution.evaluations + 1, history=curve.frame, solver=type(self).__name__)
 
 
 def training_seed(seed: int) -> int:

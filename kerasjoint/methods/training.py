@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from kerasjoint.checks import check_count
+from kerasjoint.counting import CHECKPOINT_RATIO, History
 from kerasjoint.keras_backend import require_tensorflow
 from kerasjoint.methods.base import Method, check_positive
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.tracking import CHECKPOINT_RATIO, History
 
 require_tensorflow()
 
@@ -34,7 +34,7 @@ class NetworkMethod(Method):
         As in the models of the zoo.
     """
 
-    learns = True
+    role = "learned"
 
     def __init__(
         self,

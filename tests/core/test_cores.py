@@ -8,8 +8,8 @@ import tensorflow as tf
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, set_cores
+from kerasjoint.batching import padded_size, pieces
 from kerasjoint.cores import cores
-from kerasjoint.pieces import padded_size, pieces
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 XI = np.linspace(0.3, 4.5, 11)[:, None]

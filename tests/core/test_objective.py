@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import Decay, Fragile, Traced, central_difference, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, set_cores
-from kerasjoint.pieces import padded_size
+from kerasjoint.batching import padded_size
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 XI = np.linspace(0.3, 4.5, 7)[:, None]

@@ -6,8 +6,8 @@ import pytest
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status
+from kerasjoint.counting import CountingObjective, History
 from kerasjoint.solution import Point, best_of
-from kerasjoint.tracking import History, TrackedObjective
 
 
 def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", evaluations: int = 3) -> Solution:
@@ -28,7 +28,7 @@ def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", eval
         compile_seconds=0.5,
         last=Point(last, last_z, problem_set.objective(last)),
         history=pd.DataFrame({"iteration": [0]}),
-        engine=method.title(),
+        solver=method.title(),
     )
 
 
@@ -58,7 +58,7 @@ def test_to_frame(decay: ProblemSet) -> None:
 
 def test_at_last_reports_the_last_iterate(decay: ProblemSet) -> None:
     solution = made(decay, decay.truth[:, 0])
-    last = solution.at_last
+    last = solution.last_iterate
     np.testing.assert_allclose(last.xi, decay.truth + 0.1)
     np.testing.assert_array_equal(last.loss, decay.objective(last.xi))
     np.testing.assert_allclose(decay.problem.space.to_xi(last.z, decay.guess), last.xi)
@@ -78,7 +78,7 @@ def test_best_of_chooses_per_instance_and_adds_the_cost(decay: ProblemSet) -> No
     assert best.evaluations.tolist() == [13] * 4
     assert best.iterations.tolist() == [4] * 4
     assert (best.seconds, best.compile_seconds) == (3.0, 1.0)
-    assert (best.method, best.engine) == ("best of first, second", "First, Second")
+    assert (best.method, best.solver) == ("best of first, second", "First, Second")
     other = made(decay_set(Decay(), n=4, seed=1), [1.0] * 4)
     for solutions in ([], [first, other]):
         with pytest.raises(ArgumentError, match="solutions"):
@@ -86,7 +86,7 @@ def test_best_of_chooses_per_instance_and_adds_the_cost(decay: ProblemSet) -> No
 
 
 def test_tracking_counts_and_keeps_the_best_of_any_subset(decay: ProblemSet) -> None:
-    objective = TrackedObjective(decay)
+    objective = CountingObjective(decay)
     z_of = decay.problem.space.to_z
     near, far = z_of(decay.truth + 0.1, decay.guess), z_of(decay.truth + 0.6, decay.guess)
     loss, _ = objective(far, np.arange(4))

@@ -139,7 +139,7 @@ def test_refinement_is_by_the_method_of_the_preset(preset, tmp_path):
     chosen = {"method": "scipy-lbfgs", "options": {"max_iterations": 1}}
     Engine(other := Store(tmp_path / "other")).run([replace(cell, refinement=chosen)])
     refined = other.rows().query("stage == 'refined'")
-    assert refined["engine"].str.endswith(", ScipyLBFGS").all()
+    assert refined["solver"].str.endswith(", ScipyLBFGS").all()
     spent = refined["iterations"].to_numpy() - other.rows().query("stage == 'unrefined'")["iterations"].to_numpy()
     assert set(spent) <= {0, 1}
 

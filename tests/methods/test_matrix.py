@@ -16,13 +16,13 @@ from kerasjoint.methods.supervised import training_seed
 from kerasjoint.models import SurrogateModel
 
 EPOCHS = 20
-LEARNERS = [name for name in METHODS if METHODS.load(name).learns]
+LEARNERS = [name for name in METHODS if METHODS.load(name).role == "learned"]
 MATRIX = [(method, problem) for method in METHODS for problem in ("wave-packet", "billiards")]
 
 
 def made(name: str, **arguments: object) -> Method:
     method = METHODS.load(name)
-    if method.learns:
+    if method.role == "learned":
         return method(epochs=EPOCHS, **arguments)
     return method(max_iterations=5, **({"evaluations": 50} if name == "multi-start" else {}))
 

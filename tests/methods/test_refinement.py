@@ -27,7 +27,7 @@ def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, metho
         np.testing.assert_array_equal(getattr(refined, name), getattr(rough, name) + getattr(alone, name))
     assert refined.seconds > rough.seconds
     assert refined.method == "lbfgs + refine"
-    assert refined.engine == f"LBFGS, {type(method or LockstepLBFGS()).__name__}"
+    assert refined.solver == f"LBFGS, {type(method or LockstepLBFGS()).__name__}"
     assert refined.history["evaluations"].iloc[-1] == refined.evaluations.mean()
     assert refined.history["mean"].iloc[0] == pytest.approx(rough.loss.mean(), rel=1e-12)
 

@@ -17,12 +17,12 @@ Rows = NDArray[np.intp]
 CHECKPOINT_RATIO = 1.25
 
 
-class TrackedObjective:
+class CountingObjective:
     """Loss and gradient in z for any subset of the instances; remembers the best point and counts per instance.
 
     Example
     -------
-    >>> objective = TrackedObjective(problem_set)
+    >>> objective = CountingObjective(problem_set)
     >>> loss, gradient = objective(z, rows)          # (m,), (m, d) for instances rows (m,)
     >>> objective.best_loss, objective.evaluations
     """
@@ -67,7 +67,7 @@ class TrackedObjective:
     def solution(
         self,
         method: str,
-        engine: str,
+        solver: str,
         last: tuple[FloatArray, FloatArray],
         status: NDArray[np.int8],
         iterations: NDArray[np.int64],
@@ -95,7 +95,7 @@ class TrackedObjective:
             compile_seconds=self.compile_seconds,
             last=self.point(last_z, last_loss),
             history=history,
-            engine=engine,
+            solver=solver,
             non_finite=self.non_finite.copy(),
         )
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.counting import CHECKPOINT_RATIO, CountingObjective, History
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
-from kerasjoint.tracking import CHECKPOINT_RATIO, History, TrackedObjective
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -28,7 +28,7 @@ class Checkpoint(NamedTuple):
     evaluations: Counts
 
 
-class Descent:
+class LocalRun:
     """What the local methods share: the tracked objective, the current point of every instance, sparse checkpoints.
 
     Parameters
@@ -55,14 +55,14 @@ class Descent:
 
     Example
     -------
-    >>> descent = Descent(problem_set, start, first_step=1.0, max_iterations=200)
-    >>> descent.reach(rows, z, loss)
-    >>> descent.solution("lbfgs", "LBFGS")
+    >>> run = LocalRun(problem_set, start, first_step=1.0, max_iterations=200)
+    >>> run.reach(rows, z, loss)
+    >>> run.solution("lbfgs", "LBFGS")
     """
 
     def __init__(self, problem_set: ProblemSet, start: FloatArray, first_step: float, max_iterations: int) -> None:
         self._began = time.perf_counter()
-        self.objective = TrackedObjective(problem_set)
+        self.objective = CountingObjective(problem_set)
         self.first_step = first_step
         self.z = start.copy()
         self.loss, self.gradient = self.objective(start, np.arange(len(start)))
@@ -114,7 +114,7 @@ class Descent:
                 np.where(there, stored.evaluations, self._evaluations),
             )
 
-    def solution(self, method: str, engine: str) -> Solution:
+    def solution(self, method: str, solver: str) -> Solution:
         """Return the best points seen, the last ones beside them; seconds are shared out over the history by cost."""
         seconds = time.perf_counter() - self._began
         history = History(self.objective.problem_set)
@@ -123,7 +123,7 @@ class Descent:
             spent = float(evaluations.mean())
             history.record(iteration, spent, rate * spent, z, loss)
         last = self.z, self.loss
-        return self.objective.solution(method, engine, last, self.status, self.iterations, seconds, history.frame)
+        return self.objective.solution(method, solver, last, self.status, self.iterations, seconds, history.frame)
 
 
 def initial_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8]:
