@@ -137,4 +137,4 @@ def error_of_unknowns(solution: Solution) -> FloatArray | None:
     truth = solution.problem_set.truth
     if truth is None:
         return None
-    return np.sqrt(np.mean(((solution.xi - truth) / solution.problem_set.problem.space.scale) ** 2, axis=1))
+    return np.sqrt(np.mean(((solution.xi - truth) / solution.problem_set.space.scale) ** 2, axis=1))

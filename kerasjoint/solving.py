@@ -1,4 +1,4 @@
-"""The short door: solve a problem set with sensible defaults."""
+"""One-call interface: solve a problem set with defaults."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.progress import Verbose, show_progress
 from kerasjoint.refinement import refine
 from kerasjoint.solution import Solution, best_of
 
 
 def solve(
     problem_set: ProblemSet,
-    method: str | Method = "reparameterized",
+    method: str | Method | None = None,
     *,
     seed: int = 0,
     local_method: LocalMethod | None = None,
+    verbose: Verbose = "auto",
 ) -> Solution:
     """Solve all instances.
 
-    A method that learns is refined, and a local method runs from the guess as well; the better is kept for each
-    instance. Other methods run alone.
+    A learned method is refined, and a local method runs from the guess as well; the better is kept for each instance.
+    Other methods run alone.
 
     Parameters
     ----------
     problem_set
         The instances.
     method
-        A method or its name.
+        A method or its name. Default: joint optimisation (``reparameterized``), with fewer epochs for very large sets,
+        so that they take minutes.
     seed
         Of the method.
     local_method
-        What refines, and runs from the guess, beside a method that learns; default ``LockstepLBFGS()``.
+        What refines, and runs from the guess, beside a learned method. Default: ``LockstepLBFGS``.
+    verbose
+        Whether to show progress: 1, 0, or ``"auto"`` for on a terminal only.
 
     Returns
     -------
     Solution
-        Its cost is that of all that ran.
+        Its cost is that of all that ran. A simulator without a gradient is not refined.
 
     Example
     -------
@@ -46,14 +51,24 @@ def solve(
     """
     check_problem_set(problem_set)
     seed = check_seed(seed)
-    chosen = METHODS.load(method)() if isinstance(method, str) else method
+    chosen = _default(problem_set) if method is None else METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
-    if chosen.role != "learned":
-        if local_method is not None:
-            raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
-        return chosen.solve(problem_set, seed)
-    local_method = LockstepLBFGS() if local_method is None else local_method
-    check_method("local_method", local_method, local=True)
-    solution = chosen.solve(problem_set, seed)
-    refined = refine(problem_set, solution, local_method)
-    return best_of([refined, local_method.solve(problem_set)], method=refined.method)
+    if chosen.role == "baseline" and local_method is not None:
+        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
+    if local_method is not None:
+        check_method("local_method", local_method, local=True)
+    with show_progress(verbose):
+        solution = chosen.solve(problem_set, seed)
+        if chosen.role == "baseline":
+            return solution
+        if not (chosen.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)):
+            return solution
+        refined = refine(problem_set, solution, local_method)
+        from_guess = (local_method or LockstepLBFGS()).solve(problem_set)
+    return best_of([refined, from_guess], method=refined.method)
+
+
+def _default(problem_set: ProblemSet) -> Method:
+    from kerasjoint.methods.reparameterized import Reparameterized, epochs_within_minutes
+
+    return Reparameterized(epochs=epochs_within_minutes(problem_set))
