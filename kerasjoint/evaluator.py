@@ -13,14 +13,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint import hooks
 from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled, abstract_graph
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError, KerasjointError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
-from kerasjoint.hooks import Condition, Hooks
+from kerasjoint.hooks import Condition, Hooks, objective, predict
 from kerasjoint.time_loop import values_only
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import compile_small_products
@@ -65,6 +64,8 @@ class Evaluator:
         How the simulator runs.
     values, gradients
         How many instances were evaluated so far without, and with, their gradient; filling is not counted.
+
+    Values are computed in the dtype of the unknowns and data, float64 or float32.
 
     Example
     -------
@@ -123,13 +124,13 @@ class Evaluator:
         value, gradient = self._run("value_and_gradient", xi, data, rows)
         return value.numpy()[: len(rows)], gradient.numpy()[: len(rows)]
 
-    def predict(self, xi: FloatArray, x: Mapping[str, NDArray[Any]]) -> Any:
-        """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), float64."""
-        condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in x.items()}
+    def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
+        """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), in the dtype of ``xi``."""
+        condition = {name: tf.constant(values, xi.dtype) for name, values in x.items()}
         data, n = Data(condition, ()), len(xi)
         key = ("predict", _shapes(data))
         if key not in self._checked:
-            self._choose_route(self._trace(self._predict, n, data))
+            self._choose_route(self._trace(self._predict, n, data, xi.dtype))
             self._checked.add(key)
         self.values += n
         found = self._run("predict", xi, data, np.arange(n))
@@ -206,11 +207,11 @@ class Evaluator:
 
     def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         with values_only():
-            return hooks.predict(self.problem, self.space, xi, x)
+            return predict(self.problem, self.space, xi, x)
 
     def _objective(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         with values_only():
-            return hooks.objective(self.problem, self.space, xi, x, y)
+            return objective(self.problem, self.space, xi, x, y)
 
     def _value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         loss = self._objective(xi, x, y)
@@ -219,16 +220,16 @@ class Evaluator:
     def _value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(xi)
-            loss = hooks.objective(self.problem, self.space, xi, x, y)
+            loss = objective(self.problem, self.space, xi, x, y)
         gradient = tape.gradient(loss, xi)
         if gradient is None:
             raise NoGradientError(self.problem.hook_name("forward"))
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 
-    def _trace(self, function: Callable[..., Any], n: int, data: Data) -> Any:
+    def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), array.dtype), tuple(data))
-        return abstract_graph(function, tf.TensorSpec((n, self.space.size), tf.float64), *specs)
+        return abstract_graph(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
 
     def _choose_route(self, graph: Any) -> None:
         """Take the route of host calls if the traced graph calls Python."""

@@ -133,7 +133,7 @@ class _Digest:
             self._all("objects", array.tolist())
             return
         self._write("array", array.dtype.str, array.shape)
-        self._hash.update(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+        self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def _object(self, value: Any) -> None:
         function = _function_behind(value)

@@ -7,6 +7,7 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -76,11 +77,8 @@ def _call(problem: Hooks, hook: str, *arguments: Any) -> Any:
 
 def _place(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
     """Return the name of the innermost of the problem's methods that the error went through, and the user's line."""
-    codes = {
-        function.__code__: name
-        for name in HOOKS
-        if hasattr(function := getattr(getattr(problem, name, None), "__func__", None), "__code__")
-    }
+    functions = {name: getattr(getattr(problem, name, None), "__func__", None) for name in HOOKS}
+    codes = {f.__code__: name for name, f in functions.items() if isinstance(f, FunctionType)}
     where, files = hook, {code.co_filename for code in codes}
     frames = list(traceback.walk_tb(error.__traceback__))
     place = ""

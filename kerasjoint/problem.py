@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import evaluator_of
@@ -162,9 +162,10 @@ class InverseProblem:
         xi: Mapping[str, ArrayLike] | ArrayLike,
         x: Mapping[str, ArrayLike] | None = None,
         *,
+        dtype: DTypeLike = np.float64,
         eager: bool = False,
     ) -> Any:
-        """Run ``forward`` in float64 on NumPy arrays.
+        """Run ``forward`` on NumPy arrays.
 
         Parameters
         ----------
@@ -172,6 +173,8 @@ class InverseProblem:
             The unknowns, flat (n, d) or by name.
         x
             The condition by name.
+        dtype
+            What to compute in: float64 or, as training does, float32.
         eager
             Run ``forward`` line by line instead of compiled, so that prints and breakpoints work.
 
@@ -185,8 +188,10 @@ class InverseProblem:
         >>> Decay().simulate({"rate": [1.0]}, {"time": np.linspace(0, 2, 50)[None]}).shape
         (1, 50)
         """
-        flat = self.space.flatten(xi)
-        condition = {name: as_float_array(f"x[{name!r}]", values) for name, values in (x or {}).items()}
+        if np.dtype(dtype) not in (np.float64, np.float32):
+            raise ArgumentError("dtype", "float64 or float32", dtype)
+        flat = self.space.flatten(xi).astype(dtype)
+        condition = {name: as_float_array(f"x[{name!r}]", values).astype(dtype) for name, values in (x or {}).items()}
         for name, array in condition.items():
             if array.shape[:1] != (len(flat),):
                 raise ArgumentError(f"x[{name!r}]", f"{len(flat)} instances as in xi", f"shape {array.shape}")

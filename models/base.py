@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Evaluator, Route
-from kerasjoint.models import NETWORKS
 from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
+from kerasjoint.models.registry import NETWORKS
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -250,14 +250,16 @@ class ProblemSetModel(keras.Model):
         eager = self.run_eagerly or (self.simulates and evaluator.route is Route.HOST)
         self._network_apart = apart and self.jit_compile
         tensors = (data.inputs, *data.instances[1:4], data.targets)
-        run = self._eager_run if eager else self._compiled_run(evaluator, self.jit_compile and not apart, tensors)
+        run: Any = self._eager_run
+        if not eager:
+            run = self._compiled_run(evaluator, self.jit_compile and not apart, tensors)
 
         def train(steps: int) -> list[float]:
             began = time.perf_counter()
             best = state.best_loss, state.best_z, state.non_finite
-            losses, *best = run(*((data,) if eager else tensors), *best, tf.constant(steps))
+            losses, *new = run(*((data,) if eager else tensors), *best, tf.constant(steps))
             found = losses.numpy()[:steps].tolist()
-            state.best_loss, state.best_z, state.non_finite = best
+            state.best_loss, state.best_z, state.non_finite = new
             state.seconds += time.perf_counter() - began
             state.epochs += steps
             return found
@@ -315,9 +317,10 @@ class ProblemSetModel(keras.Model):
         )
         return losses.stack(), best_loss, best_z, non_finite
 
-    def _eager_run(self, data: TrainingData, *best_and_steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        *best, steps = best_and_steps
-        losses = []
+    def _eager_run(
+        self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        best, losses = (best_loss, best_z, non_finite), []
         for _ in range(int(steps)):
             loss, best = self._epoch(data, *best)
             losses.append(loss)

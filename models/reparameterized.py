@@ -74,20 +74,21 @@ class EstimatingModel(ProblemSetModel):
         last = Point(last_xi, last_z, problem_set.objective(last_xi))
         best = {name: array.copy() for name, array in last._asdict().items()}
         state = self.state
-        own = state is not None and state.key == TrainingState.key_of(problem_set)
+        own = state if state is not None and state.key == TrainingState.key_of(problem_set) else None
         non_finite = np.zeros(n, dtype=np.int64)
-        if own and self.simulates:
-            seen = np.isfinite(state.best_loss)
-            z = np.where(seen[:, None], state.best_z.numpy().astype(np.float64), last_z)
+        if own is not None and self.simulates:
+            seen = np.isfinite(own.best_loss)
+            z = np.where(seen[:, None], own.best_z.numpy().astype(np.float64), last_z)
             xi = space.to_xi(z, problem_set.guess)
             keep_better(best, {"xi": xi, "z": z, "loss": problem_set.objective(xi)})
-            non_finite = state.non_finite.numpy().astype(np.int64)
+            non_finite = own.non_finite.numpy().astype(np.int64)
         epochs = state.epochs if state is not None else 0
+        known = own is not None or not self.simulates
         return Solution(
             method=self.method_name,
             problem_set=problem_set,
             **best,
-            status=np.full(n, Status.TRAINED if own or not self.simulates else Status.ESTIMATED, dtype=np.int8),
+            status=np.full(n, Status.TRAINED if known else Status.ESTIMATED, dtype=np.int8),
             evaluations=np.full(n, self.evaluations_per_epoch * epochs, dtype=np.int64),
             iterations=np.full(n, epochs, dtype=np.int64),
             seconds=state.seconds if state is not None else 0.0,

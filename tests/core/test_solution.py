@@ -10,8 +10,8 @@ import pytest
 from helpers import Decay, assert_same_bits, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
-from kerasjoint.methods import LockstepLBFGS
 from kerasjoint.counting import CountingObjective, History
+from kerasjoint.methods import LockstepLBFGS
 from kerasjoint.solution import Point, best_of
 
 
