@@ -1,8 +1,8 @@
 """Normalised coordinates z of numbers with two bounds, one bound or none: formulas, derivatives, inverses.
 
-At z = 0 is the guess, and d xi / d z there is the scale, unless the guess is very near a bound (``STRETCH_MAX``): half the
-width of two bounds, else the unknown's ``scale``.
-The same lines compute with NumPy and, compiled and differentiable, with TensorFlow.
+At z = 0 is the guess, and d xi / d z there is half the width of two bounds, else the unknown's ``scale``, unless the
+guess is very near a bound (``STRETCH_MAX``). The same lines compute with NumPy and, compiled and differentiable, with
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ FloatArray = NDArray[np.float64]
 
 # The largest stretch: that of a guess whose distance to a bound is 5 % of the width, or a tenth of the scale. Nearer to
 # the bound, a unit step of z multiplies the distance to it by at most exp(10.5), and the slope at the guess is smaller.
-STRETCH_MAX = 1 / (2 * 0.05 * 0.95)
+SPREAD_MIN = 0.05 * 0.95
+STRETCH_MAX = 0.5 / SPREAD_MIN
 
 # Up to this change of t, xi is computed from its distance to the guess, beyond it from its distance to a bound.
 NEAR = 0.69
@@ -114,17 +115,18 @@ class NormalizedCoordinates:
         if self._floors is not None:
             a, b = ops.maximum(a, self._floors[0]), ops.maximum(b, self._floors[1])
         p0, q0 = a / self._width, b / self._width
-        stretch = 0.5 / ops.maximum(p0 * q0, 0.5 / STRETCH_MAX)
+        stretch = 0.5 / ops.maximum(p0 * q0, SPREAD_MIN)
         step = stretch * z
         t = ops.log(a) - ops.log(b) + step
         low = t <= 0
         tail = ops.exp(ops.where(low, t, -t))
-        distance = self._width * (tail / (1 + tail))
+        whole = 1 + tail
+        distance = self._width * (tail / whole)
         far = ops.where(low, self._lower + distance, self._upper - distance)
         near = ops.abs(step) <= NEAR
         change = ops.expm1(ops.where(near, step, 0.0))
-        xi = ops.where(near, guess + a * q0 * change / (1 + p0 * change), far)
-        return xi, stretch * (distance / (1 + tail))
+        xi = ops.where(near, guess + a * (q0 * change / (1 + p0 * change)), far)
+        return xi, stretch * (distance / whole)
 
     def _one_bound(self, ops: SimpleNamespace, z: Any, guess: Any) -> tuple[Any, Any]:
         scale = self._scale * self._sign
@@ -152,7 +154,7 @@ class NormalizedCoordinates:
     def _two_inverse(self, xi: FloatArray, guess: FloatArray) -> FloatArray:
         lower, upper, width = (values[self.two] for values in (self._lower, self._upper, self._width))
         a, b = guess - lower, upper - guess
-        stretch = 0.5 / np.maximum(a / width * (b / width), 0.5 / STRETCH_MAX)
+        stretch = 0.5 / np.maximum(a / width * (b / width), SPREAD_MIN)
         return (_log_ratio(xi - lower, a, xi - guess) - _log_ratio(upper - xi, b, guess - xi)) / stretch
 
     def _one_inverse(self, xi: FloatArray, guess: FloatArray) -> FloatArray:
