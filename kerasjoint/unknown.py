@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.unknown_space import FloatArray, NormalizedCoordinates
+from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
 
 RESERVED = ("instance", "loss", "status", "evaluations", "iterations", "non_finite", "solved")
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from kerasjoint import ArgumentError, Unknown
 from kerasjoint.unknown import UnknownSpace
-from kerasjoint.unknown_space import STRETCH_MAX
+from kerasjoint.coordinates import STRETCH_MAX
 
 INF, NAN = np.inf, np.nan
 BITS = np.finfo(np.float64).eps
