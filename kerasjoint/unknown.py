@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kerasjoint.errors import ArgumentError
 from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
+from kerasjoint.errors import ArgumentError
 
 RESERVED = ("instance", "loss", "status", "evaluations", "iterations", "non_finite", "solved")
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from scipy.special import expit
 
 from kerasjoint import ArgumentError, Unknown
-from kerasjoint.unknown import UnknownSpace
 from kerasjoint.coordinates import STRETCH_MAX
+from kerasjoint.unknown import UnknownSpace
 
 INF, NAN = np.inf, np.nan
 BITS = np.finfo(np.float64).eps
