@@ -35,6 +35,8 @@ class InverseProblem:
         for more than a millisecond: the chunks then spread over the processor's cores.
     periodic
         Axes of the observation, counted from 0 after the instances, that wrap around, as convolutions then do.
+    shown_unknown
+        Along which unknown figures show the loss, such as ``"v0[1]"``; ``None``: the first.
 
     Example
     -------
@@ -48,6 +50,7 @@ class InverseProblem:
     unknowns: tuple[Unknown, ...] = ()
     chunk: int | None = None
     periodic: tuple[int, ...] = ()
+    shown_unknown: str | None = None
     solved_tolerance: ClassVar[float] = 1e-9
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
