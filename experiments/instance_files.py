@@ -101,7 +101,7 @@ def _read_csv(problem: InverseProblem, path: Path, shapes: Shapes | None, *, hea
 
 def _with_header(path: Path, frame: pd.DataFrame, shapes: Shapes | None) -> tuple[pd.DataFrame, Shapes]:
     """Take the first row as names, and check them against the problem's, or derive the shapes from them."""
-    names = frame.iloc[0].fillna("a column without a name").tolist()
+    names = frame.iloc[0].fillna("").tolist()
     if shapes is None and not any(re.match(r"y(\[|$)", name) for name in names):
         expected = "a header such as time[0], time[1], y[0], y[1] or y; with --no-header, all columns are y"
         raise ArgumentError(str(path), expected, _shorten(names))
@@ -109,15 +109,19 @@ def _with_header(path: Path, frame: pd.DataFrame, shapes: Shapes | None) -> tupl
         expected = f"a header with the columns {_shorten(_columns(shapes))}"
         expected += "; or --no-header for a file without one" if set(shapes) == {"y"} else ""
         raise ArgumentError(str(path), expected, _shorten(names))
+    if "" in names:
+        raise ArgumentError(str(path), "a name for each column", f"column {names.index('') + 1} without a name")
     repeated = [name for k, name in enumerate(names) if name in names[:k]]
     if repeated:
         raise ArgumentError(str(path), "each column once", f"several {_shorten(repeated)}")
     shapes = _named_shapes(path, names) if shapes is None else shapes
-    missing = [name for name in _columns(shapes) if name not in names]
-    unknown = [name for name in names if name not in _columns(shapes)]
-    if missing or unknown:
-        expected = f"the columns {_shorten(_columns(shapes))}"
-        raise ArgumentError(str(path), expected, f"missing {_shorten(missing)}; unknown {_shorten(unknown)}")
+    wrong = {
+        "missing": [name for name in _columns(shapes) if name not in names],
+        "unknown": [name for name in names if name not in _columns(shapes)],
+    }
+    if any(wrong.values()):
+        got = "; ".join(f"{what} {_shorten(some)}" for what, some in wrong.items() if some)
+        raise ArgumentError(str(path), f"the columns {_shorten(_columns(shapes))}", got)
     return frame[1:].set_axis(names, axis=1), shapes
 
 

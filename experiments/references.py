@@ -120,7 +120,7 @@ def check_options(where: str, factory: Factory, options: Mapping[str, Any]) -> N
     known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
     for option in options:
         if option not in known:
-            raise ArgumentError(where, f"one of {', '.join(known) or 'no options'}", repr(option))
+            raise ArgumentError(where, f"one of {', '.join(known)}" if known else "no options", repr(option))
 
 
 def source_digest(text: str) -> str | None:

@@ -68,10 +68,12 @@ def test_a_killed_task_leaves_no_rows_and_is_run_again(preset, tmp_path, monkeyp
     assert [path.name for path in (store.folder / "tasks").iterdir()] == [task.name]
 
 
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(preset, tmp_path):
+@pytest.mark.parametrize("place", ["tasks", "figure-data", "tables", "."])
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(preset, tmp_path, place):
     tasks, store = plan(preset)[:1], Store(tmp_path / "run")
     store.open_for(tasks)
-    old, young = (store.folder / "tasks" / f".partial-{age}" for age in ("old", "young"))
+    (store.folder / place).mkdir(exist_ok=True)
+    old, young = (store.folder / place / f".partial-{age}" for age in ("old", "young"))
     for folder in (old, young):
         folder.mkdir()
     os.utime(old, (0, 0))

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kerasjoint import ArgumentError
+from kerasjoint import ArgumentError, experiments
 from kerasjoint.experiments.paper.cost import cost_of_benchmark, cost_of_run
 from kerasjoint.experiments.paper.expected_results import (
     STATEMENTS,
@@ -260,3 +262,14 @@ def test_a_wrong_column_is_an_error_and_missing_rows_are_none() -> None:
     with pytest.raises(KeyError, match="sovled"):
         find(misspelt, evidence)
     assert find(lambda evidence: ("", bool(evidence.joint("solved").all())), evidence).holds is None
+
+
+def test_the_runner_knows_nothing_of_the_paper_but_the_command() -> None:
+    room = Path(experiments.__file__).parent
+    naming = {
+        path.name
+        for path in room.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "experiments.paper" in ast.unparse(node)
+    }
+    assert naming == {"cli.py"}
