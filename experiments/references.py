@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import inspect
+import os
 import sys
 import sysconfig
 import traceback
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kerasjoint
 from kerasjoint.errors import ArgumentError, KerasjointError
 from kerasjoint.experiments.labels import Label
 from kerasjoint.methods import METHODS
@@ -31,7 +33,11 @@ BASES = {
 # A refinement starts beside the minimum sought: its first trial step is short.
 REFINEMENT_DEFAULTS = {"first_step": 0.01}
 # Code in these places is not the user's own: an error is reported at the last line outside of them.
-LIBRARIES = ("<frozen", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
+LIBRARIES = (
+    "<",
+    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib")),
+    *(str(Path(file).parent) + os.sep for file in (kerasjoint.__file__, __file__)),
+)
 
 Factory = Callable[..., Any]
 
@@ -180,7 +186,8 @@ def _cause(error: BaseException) -> str:
         return f"{type(error).__name__}: {error.msg} ({place})"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
-    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    last = (own or [frame for frame in frames if frame.filename != __file__])[-1:]
+    place = f" ({last[0].filename}, line {last[0].lineno})" if last else ""
     return f"{type(error).__name__}: {error}{place}"
 
 

@@ -227,6 +227,10 @@ def test_what_is_no_problem_is_refused_before_anything_runs(folder, problem, say
         ("import numpy\n\nnumpy.nothing()\n", r"got AttributeError: .* \(.*broken.py, line 3\)"),
         ("def f(:\n", r"got SyntaxError: .* \(.*broken.py, line 1\)"),
         ("import not_installed\n", r"got ModuleNotFoundError: No module named 'not_installed' \(.*broken.py, line 1\)"),
+        (
+            "from kerasjoint import Unknown\nUnknown('a', lower=2.0, upper=1.0)\n",
+            r"got ArgumentError: .*broken.py, line 2\)",
+        ),
         ("raise SystemExit(3)\n", r"got SystemExit: 3 \(.*broken.py, line 1\)"),
     ],
 )
