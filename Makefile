@@ -6,13 +6,18 @@ READY = $(VENV)/.ready
 
 BENCH_READY = $(VENV)/.ready-bench
 
-.PHONY: run test check format bench clean
+.PHONY: run test test-torch check format bench clean
 
 run: $(READY)
 	$(BIN)/kerasjoint run --preset quick
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# PyTorch's wheel is large, so its tests have a command of their own.
+test-torch: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pytest -m torch tests/wrappers
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ setup(
     packages=[
         "kerasjoint",
         "kerasjoint.methods",
+        "kerasjoint.wrappers",
         *(f"kerasjoint.{room}" for room in ROOMS),
         "kerasjoint.experiments.paper",
         "kerasjoint.problems.kuramoto_sivashinsky",

@@ -26,7 +26,7 @@ PROBLEMS = {
 def fit(data: Path, n: int, problem: str, epochs: int) -> Run:
     """Train a model of the zoo."""
     problem_set, model = _model(problem, n)
-    model.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE), steps_per_execution=PER_CALL)
+    model.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE))
 
     def run() -> dict[str, Any]:
         model.fit(problem_set, epochs=epochs, verbose=0)
@@ -48,7 +48,7 @@ def by_hand(data: Path, n: int, problem: str, epochs: int) -> Run:
         with tf.GradientTape() as tape:
             xi = space.to_xi(network(inputs), guess)
             prediction = problem_set.problem.forward(space.unflatten(xi), x)
-            loss = tf.reduce_sum(problem_set.problem.loss(prediction, y))
+            loss = tf.reduce_sum(problem_set.problem.misfit(prediction, y, x))
         count.assign_add(1.0)
         for w, m, v, g in zip(weights, first, second, tape.gradient(loss, weights), strict=True):
             m.assign(0.9 * m + 0.1 * g)
@@ -83,7 +83,7 @@ def keras_fit(data: Path, n: int, problem: str, epochs: int, jit: bool, per_exec
             with tf.GradientTape() as tape:
                 xi = space.to_xi(self(data[0], training=True), guess)
                 prediction = problem_set.problem.forward(space.unflatten(xi), x)
-                loss = tf.reduce_sum(problem_set.problem.loss(prediction, y))
+                loss = tf.reduce_sum(problem_set.problem.misfit(prediction, y, x))
             self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
             return {"loss": loss}
 

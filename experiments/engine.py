@@ -24,11 +24,11 @@ from kerasjoint.experiments.plan import Task
 from kerasjoint.experiments.references import can_sample, construct, construct_refinement
 from kerasjoint.experiments.store import Store, TaskResult
 from kerasjoint.methods import METHODS
-from kerasjoint.methods.base import Method
+from kerasjoint.methods.base import Method, check_problem_set
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems import PROBLEMS
-from kerasjoint.refinement import refine
+from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, Status
 
 PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
@@ -114,11 +114,12 @@ class Engine:
         return self._problems[key]
 
     def _run(self, task: Task) -> TaskResult:
-        problem_set = self._problem(task).sample(task.n, task.data_seed)
+        problem = self._problem(task)
+        problem_set = check_problem_set(problem.sample(task.n, task.data_seed), problem.hook_name("sample"))
         method = _method(task)
         solution = method.solve(problem_set, task.method_seed)
         results = {("unrefined", "best"): solution}
-        if method.role == "learned":
+        if method.role == "learned" and can_refine(problem_set, method):
             results["refined", "best"] = _refine(task, problem_set, solution)
             if method.selects_best:
                 results["unrefined", "last"] = solution.last_iterate
@@ -139,8 +140,7 @@ def _method(task: Task) -> Method:
 
 
 def _refine(task: Task, problem_set: ProblemSet, solution: Solution) -> Solution:
-    local = construct_refinement(**task.refinement)
-    return refine(problem_set, solution, local, first_step=local.first_step)
+    return refine(problem_set, solution, construct_refinement(**task.refinement))
 
 
 def _rows(task: Task, role: str, stage: str, selection: str, solution: Solution) -> pd.DataFrame:

@@ -27,6 +27,8 @@ def figure_data(problem: InverseProblem) -> dict[str, NDArray[Any]]:
     (512,)
     """
     instance = problem.sample(1, seed=0)
+    if not isinstance(instance, ProblemSet):
+        raise ArgumentError(problem.hook_name("sample"), "a ProblemSet", type(instance).__name__)
     arrays = {"y": instance.y[0]} | {f"x_{name}": array[0] for name, array in instance.x.items()}
     if instance.truth is not None:
         arrays["truth"] = instance.truth[0]
@@ -37,7 +39,7 @@ def figure_data(problem: InverseProblem) -> dict[str, NDArray[Any]]:
 
 
 def _landscape(instance: ProblemSet) -> dict[str, NDArray[Any]]:
-    space, centre = instance.problem.space, _centre(instance)
+    space, centre = instance.space, _centre(instance)
     label = instance.problem.shown_unknown or space.labels[0]
     if label not in space.labels:
         raise ArgumentError(f"{type(instance.problem).__name__}.shown_unknown", f"one of {space.labels}", repr(label))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kerasjoint.comparison import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.files import atomic_path
 from kerasjoint.methods import METHODS
+from kerasjoint.summary import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 
 BEST_OF_BOTH = "better of both"
 # Every one of these that was run is a reference.

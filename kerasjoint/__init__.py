@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kerasjoint import methods
     from kerasjoint.comparison import compare
     from kerasjoint.cores import set_cores
-    from kerasjoint.errors import ArgumentError, BackendError, KerasjointError
+    from kerasjoint.errors import ArgumentError, BackendError, KerasjointError, RouteWarning, SimulatorError
     from kerasjoint.minimization import minimize
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kerasjoint.solving import solve
     from kerasjoint.time_loop import integrate
     from kerasjoint.unknown import Unknown
+    from kerasjoint.wrappers import wrap_jax, wrap_numpy, wrap_torch
 
 __version__ = version("kerasjoint")
 
@@ -31,6 +32,8 @@ _HOMES = {
     "InverseProblem": "problem",
     "KerasjointError": "errors",
     "ProblemSet": "problem_set",
+    "RouteWarning": "errors",
+    "SimulatorError": "errors",
     "Solution": "solution",
     "Status": "solution",
     "Unknown": "unknown",
@@ -40,6 +43,9 @@ _HOMES = {
     "refine": "refinement",
     "set_cores": "cores",
     "solve": "solving",
+    "wrap_jax": "wrappers",
+    "wrap_numpy": "wrappers",
+    "wrap_torch": "wrappers",
 }
 
 __all__ = [
@@ -48,6 +54,8 @@ __all__ = [
     "InverseProblem",
     "KerasjointError",
     "ProblemSet",
+    "RouteWarning",
+    "SimulatorError",
     "Solution",
     "Status",
     "Unknown",
@@ -58,6 +66,9 @@ __all__ = [
     "refine",
     "set_cores",
     "solve",
+    "wrap_jax",
+    "wrap_numpy",
+    "wrap_torch",
 ]
 
 

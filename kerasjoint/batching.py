@@ -5,43 +5,54 @@ from __future__ import annotations
 from kerasjoint.cores import cores
 
 LARGE_CHUNK = 32
+# Without a chunk, what fits into one call: a power of four up to this.
+LARGEST_BATCH = 4096
+
+Pieces = tuple[tuple[int, int], ...]
 
 
-def pieces(n: int, chunk: int) -> tuple[tuple[int, int], ...]:
-    """Return (size, how many) of the pieces for ``n`` instances: whole chunks on all cores, then the rest shared out.
+def pieces(n: int, chunk: int | None) -> Pieces:
+    """Return (size, how many) of the pieces for ``n`` instances.
 
-    The share of each core is rounded up to one of few sizes, so that few are ever compiled.
+    With a chunk: whole chunks on all cores, then the rest shared out. The share of each core is rounded up to one of
+    few sizes, so that few are ever compiled. Without: one piece, filled up to a power of four, or several of the
+    largest and one for the rest.
 
     Example
     -------
     >>> pieces(70, chunk=32)    # on two cores
     ((32, 2), (4, 2))
     """
+    if chunk is None:
+        whole, rest = divmod(n, LARGEST_BATCH)
+        size = _power_of_four(rest) if rest else LARGEST_BATCH
+        if size == LARGEST_BATCH:
+            return ((LARGEST_BATCH, whole + bool(rest)),)
+        return ((LARGEST_BATCH, whole), (size, 1)) if whole else ((size, 1),)
     whole, rest = divmod(n, chunk * cores())
     count = whole * cores()
     if not rest:
         return ((chunk, count),)
     share = -(-rest // cores())
     size = next(size for size in _sizes(chunk) if size >= share)
-    last = -(-rest // size)
+    last_count = -(-rest // size)
     if size == chunk:
-        return ((chunk, count + last),)
-    return ((chunk, count), (size, last)) if count else ((size, last),)
+        return ((chunk, count + last_count),)
+    return ((chunk, count), (size, last_count)) if count else ((size, last_count),)
 
 
 def sizes_side_by_side(n: int, chunk: int | None) -> tuple[int, ...]:
     """Return the sizes of the pieces, or nothing where all ``n`` instances are in one, which needs no cutting."""
-    cut = () if chunk is None else pieces(n, chunk)
+    cut = pieces(n, chunk)
     return tuple(size for size, _ in cut) if sum(count for _, count in cut) > 1 else ()
 
 
 def padded_size(n: int, chunk: int | None) -> int:
-    """Return the batch size that ``n`` instances are padded to, so that a few compiled sizes serve every n.
+    """Return the batch size that ``n`` instances are filled up to: that of all pieces together."""
+    return sum(size * count for size, count in pieces(n, chunk))
 
-    With a chunk: whole pieces. Without: a power of four.
-    """
-    if chunk is not None:
-        return sum(size * count for size, count in pieces(n, chunk))
+
+def _power_of_four(n: int) -> int:
     power = 1 << (n - 1).bit_length()
     return power if power.bit_length() % 2 else 2 * power
 

@@ -10,7 +10,7 @@ _chosen: int | None = None
 
 
 def set_cores(count: int | None) -> None:
-    """Let dear simulations (problems with a ``chunk``) use ``count`` cores; ``None``: all that this process may use.
+    """Set the number of CPU cores for problems with a ``chunk``; ``None``: all that this process may use.
 
     Results do not depend on it beyond rounding. Cheap problems run in one compiled loop, on one core, whatever is set.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.best import keep_better
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution
 
@@ -30,12 +31,21 @@ class CountingObjective:
     def __init__(self, problem_set: ProblemSet) -> None:
         n = len(problem_set)
         self.problem_set = problem_set
-        self.space = problem_set.problem.space
-        self.best_z = np.zeros((n, self.space.size))
-        self.best_loss = np.full(n, np.inf)
+        self.space = problem_set.space
+        self._best = {"z": np.zeros((n, self.space.size)), "loss": np.full(n, np.inf)}
         self.evaluations = np.zeros(n, dtype=np.int64)
         self.non_finite = np.zeros(n, dtype=np.int64)
         self.compile_seconds = 0.0
+
+    @property
+    def best_z(self) -> FloatArray:
+        """The best point of each instance so far, (n, d)."""
+        return self._best["z"]
+
+    @property
+    def best_loss(self) -> FloatArray:
+        """Its loss, (n,)."""
+        return self._best["loss"]
 
     def __call__(self, z: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Return losses and gradients at ``z`` (m, d) of the instances ``rows`` (m,)."""
@@ -56,9 +66,7 @@ class CountingObjective:
     def _note(self, z: FloatArray, rows: Rows, loss: FloatArray) -> None:
         self.evaluations[rows] += 1
         self.non_finite[rows] += ~np.isfinite(loss)
-        better = loss < self.best_loss[rows]
-        self.best_loss[rows[better]] = loss[better]
-        self.best_z[rows[better]] = z[better]
+        keep_better(self._best, {"z": z, "loss": loss}, rows)
 
     def point(self, z: FloatArray, loss: FloatArray) -> Point:
         """Return the point of all instances at ``z``."""
@@ -105,13 +113,14 @@ class History:
 
     def __init__(self, problem_set: ProblemSet) -> None:
         self._problem_set = problem_set
+        # Evaluated here, once, so that no row runs the simulator.
+        _ = problem_set.truth_loss
         self._rows: list[dict[str, float]] = []
 
     def record(self, iteration: int, evaluations: float, seconds: float, z: FloatArray, loss: FloatArray) -> None:
         """Add a row: ``loss`` (n,) at ``z`` (n, d) after ``iteration`` iterations; cost is the mean per instance."""
         problem_set = self._problem_set
-        xi = problem_set.problem.space.to_xi(z, problem_set.guess)
-        solved = problem_set.problem.solved(loss, xi, problem_set)
+        solved = problem_set.solved(loss, problem_set.space.to_xi(z, problem_set.guess))
         low, median, high = np.quantile(loss, (0.25, 0.5, 0.75), method="inverted_cdf")
         self._rows.append(
             {

@@ -39,3 +39,30 @@ class ArgumentError(KerasjointError, ValueError):
 
 class BackendError(KerasjointError, RuntimeError):
     """Keras is configured for a backend that cannot run TensorFlow simulators."""
+
+
+class SimulatorError(KerasjointError, RuntimeError):
+    """An error inside one of a problem's methods, with the line of the user's code that it came from.
+
+    The original error is its ``__cause__``.
+
+    Parameters
+    ----------
+    where
+        Class and method, such as ``Decay.forward``.
+    what
+        The original error and its place.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where = where
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[SimulatorError], tuple[str, str]]:
+        """Let the error pass from one process to another."""
+        return type(self), (self.where, self.what)
+
+
+class RouteWarning(UserWarning):
+    """A simulator runs on a slower route than XLA."""

@@ -1,55 +1,67 @@
-"""The drop-in door, in SciPy's vocabulary: many minimisations of one function with different data."""
+"""SciPy-style batched minimization: one function with different data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult
+from scipy.optimize import Bounds, OptimizeResult
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import Method
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet, check_finite
+from kerasjoint.progress import Verbose
 from kerasjoint.solution import Status
 from kerasjoint.solving import solve
 from kerasjoint.unknown import Unknown, as_float_array
 
 SUCCESS = (Status.CONVERGED, Status.PRECISION)
 
+Pair = tuple[float | None, float | None]
+
 
 def minimize(
     fun: Callable[..., tf.Tensor],
     x0: ArrayLike,
     args: Sequence[ArrayLike] | ArrayLike = (),
-    method: str | Method = "reparameterized",
-    bounds: Sequence[tuple[float, float]] | None = None,
+    method: str | Method | None = None,
+    bounds: Sequence[Pair] | Bounds | None = None,
     *,
-    scale: ArrayLike = 1.0,
+    scale: ArrayLike | None = None,
+    options: Mapping[str, Any] | None = None,
     seed: int = 0,
+    verbose: Verbose = "auto",
 ) -> OptimizeResult:
     """Minimise ``fun`` for each of n instances at once.
 
     Parameters
     ----------
     fun
-        ``fun(x, *args)`` in TensorFlow: variables (n, d) and the arrays of ``args`` to one loss per instance, (n,).
+        ``fun(x, *args)`` in TensorFlow: variables (n, d) and the values of ``args`` to one loss per instance, (n,).
     x0
         Starts, (n, d), strictly inside the bounds.
     args
-        Arrays (n, ...) that differ between instances, or a single one; the network sees them too.
+        Arrays (n, ...) that differ between instances, and numbers that are the same for all; or a single one of them.
+        The network sees the arrays too.
     method
         A method or its name; ``solve`` says what happens around it.
     bounds
-        A pair (lower, upper) for each of the d variables, or ``None`` for none.
+        ``scipy.optimize.Bounds``, or a pair (lower, upper) for each of the d variables, ``None`` or an infinity for no
+        bound on that side.
     scale
-        Without bounds: typical size of a change of each variable.
+        Typical size of a change of each variable that has not two bounds, (d,) or one number. Default: 1.
+    options
+        Keyword arguments of the method, if it is given by its name.
     seed
         Of the method.
+    verbose
+        Whether to show progress: 1, 0, or ``"auto"`` for on a terminal only.
 
     Returns
     -------
@@ -66,25 +78,23 @@ def minimize(
         raise ArgumentError("x0", "shape (n, d), one start per instance", start.shape)
     if not callable(fun):
         raise ArgumentError("fun", "a function of (x, *args)", type(fun).__name__)
-    if isinstance(method, str):
-        METHODS.check(method)
+    chosen = _method(method, options)
     check_finite("x0", start)
     given = args if isinstance(args, (tuple, list)) else (args,)
-    arrays = [_argument(f"args[{k}]", array, len(start)) for k, array in enumerate(given)]
-    names = [f"arg{k}" for k in range(len(arrays))]
-    problem = _FunctionProblem(fun, _unknown(start.shape[1], bounds, scale), names)
+    values = [_argument(f"args[{k}]", value, len(start)) for k, value in enumerate(given)]
+    problem = _FunctionProblem(fun, _unknown(start.shape[1], bounds, scale), values)
     problem.space.check_inside(start, "x0")
+    x = {f"arg{k}": value for k, value in enumerate(values) if value.ndim}
     # There is no observation; in its place the network sees where each instance starts.
-    problem_set = ProblemSet(problem, dict(zip(names, arrays, strict=True)), y=start, guess=start)
-    solution = solve(problem_set, method, seed=seed)
-    status = [Status(code) for code in solution.status]
+    problem_set = ProblemSet(problem, x, y=start, guess=start)
+    solution = solve(problem_set, chosen, seed=seed, verbose=verbose)
     result = OptimizeResult()
     result.update(
         x=solution.xi,
         fun=solution.loss,
         success=np.isin(solution.status, SUCCESS),
         status=solution.status,
-        message=[one.message for one in status],
+        message=[Status(code).message for code in solution.status],
         nfev=solution.evaluations,
         nit=solution.iterations,
         solution=solution,
@@ -93,37 +103,77 @@ def minimize(
 
 
 class _FunctionProblem(InverseProblem):
-    """A per-instance loss dressed as a problem; there is nothing to observe but the loss itself."""
+    """A loss per instance as a problem: the prediction is the loss itself."""
 
-    forward_name = "fun"
-
-    def __init__(self, fun: Callable[..., tf.Tensor], unknown: Unknown, names: list[str]) -> None:
-        self._fun = fun
-        self._names = names
+    def __init__(self, fun: Callable[..., tf.Tensor], unknown: Unknown, values: list[NDArray[np.float64]]) -> None:
+        self.fun = fun
         self.unknowns = (unknown,)
+        self.numbers = {k: float(value) for k, value in enumerate(values) if not value.ndim}
+        self.count = len(values)
 
-    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
-        value = self._fun(xi["x"], *(x[name] for name in self._names))
-        if not tf.is_tensor(value) or value.shape != xi["x"].shape[:1]:
-            got = value.shape if tf.is_tensor(value) else type(value).__name__
-            raise ArgumentError("fun", "a function that returns one loss per instance, a tensor of shape (n,)", got)
-        return (value,)
+    def hook_name(self, hook: str) -> str:
+        """Return what messages call a method."""
+        return "fun"
 
-    def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
-        return prediction[0]
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the function's values, (n,)."""
+        variables = xi["x"]
+        numbers = {k: tf.constant(number, variables.dtype) for k, number in self.numbers.items()}
+        return self.fun(variables, *(numbers[k] if k in numbers else x[f"arg{k}"] for k in range(self.count)))
+
+    def misfit(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the function's values."""
+        return prediction
+
+
+def _method(method: str | Method | None, options: Mapping[str, Any] | None) -> Method | None:
+    if not isinstance(method, str):
+        if options:
+            expected = "none beside a method that is constructed already" if method else "none without a method's name"
+            raise ArgumentError("options", expected, dict(options))
+        return method
+    factory = METHODS.load(method)
+    known = list(inspect.signature(factory).parameters)
+    for name in options or {}:
+        if name not in known:
+            raise ArgumentError("options", f"options of {method!r}: {', '.join(known)}", repr(name))
+    return factory(**(options or {}))
 
 
 def _argument(argument: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
     array = as_float_array(argument, values)
-    if array.ndim == 0 or len(array) != n:
-        raise ArgumentError(argument, f"an array of {n} instances as in x0", f"shape {array.shape}")
+    if array.ndim == 0:
+        return check_finite(argument, array[None])[0]
+    if len(array) != n:
+        raise ArgumentError(argument, f"a number, or an array of {n} instances as in x0", f"shape {array.shape}")
     return check_finite(argument, array)
 
 
-def _unknown(size: int, bounds: Sequence[tuple[float, float]] | None, scale: ArrayLike) -> Unknown:
+def _unknown(size: int, bounds: Sequence[Pair] | Bounds | None, scale: ArrayLike | None) -> Unknown:
+    lower, upper = _limits(size, bounds)
+    needed = ~(np.isfinite(lower) & np.isfinite(upper))
+    if scale is None and needed.any():
+        scale = np.where(needed, 1.0, np.nan)
+    return Unknown("x", shape=(size,), lower=lower, upper=upper, scale=scale)
+
+
+def _limits(size: int, bounds: Sequence[Pair] | Bounds | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lower and the upper bound of each variable, infinite where there is none."""
     if bounds is None:
-        return Unknown("x", shape=(size,), scale=scale)
-    pairs = as_float_array("bounds", bounds)
-    if pairs.shape != (size, 2):
-        raise ArgumentError("bounds", f"{size} pairs (lower, upper)", f"shape {pairs.shape}")
-    return Unknown("x", shape=(size,), lower=pairs[:, 0], upper=pairs[:, 1])
+        return np.full(size, -np.inf), np.full(size, np.inf)
+    if isinstance(bounds, Bounds):
+        sides = [as_float_array("bounds", side) for side in (bounds.lb, bounds.ub)]
+        if any(side.shape not in ((), (1,), (size,)) for side in sides):
+            raise ArgumentError("bounds", f"bounds of {size} variables", f"{bounds}")
+        array = np.stack([np.broadcast_to(side, (size,)) for side in sides], axis=1)
+    else:
+        try:
+            pairs = [[-np.inf if low is None else low, np.inf if high is None else high] for low, high in bounds]
+        except (TypeError, ValueError):
+            raise ArgumentError("bounds", f"{size} pairs (lower, upper)", f"{bounds!r:.80}") from None
+        array = as_float_array("bounds", pairs)
+    if array.shape != (size, 2):
+        raise ArgumentError("bounds", f"{size} pairs (lower, upper)", f"shape {array.shape}")
+    if np.isnan(array).any():
+        raise ArgumentError("bounds", "numbers, None or infinities", "NaN")
+    return array[:, 0], array[:, 1]

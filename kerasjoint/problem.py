@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from kerasjoint.batching import padded_size
-from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.objective import CompiledObjective
-from kerasjoint.unknown import Unknown, UnknownSpace
+from kerasjoint.evaluator import evaluator_of
+from kerasjoint.unknown import Unknown, UnknownSpace, as_float_array
 
-if TYPE_CHECKING:
-    from kerasjoint.problem_set import ProblemSet
+FloatArray = NDArray[np.float64]
+
+
+class Instances(Protocol):
+    """What a problem sees of a ``ProblemSet``."""
+
+    x: dict[str, FloatArray]
+    y: FloatArray
+    truth: FloatArray | None
+    guess: FloatArray
+
+    @property
+    def truth_loss(self) -> FloatArray | None:
+        """The objective of the true unknowns, (n,)."""
+
+    def __len__(self) -> int:
+        """Return the number of instances."""
 
 
 class InverseProblem:
-    """A forward model F, its unknowns and the loss; instances of it share the simulator, not the unknowns.
+    """A forward model F, its unknowns and the objective; instances of it share the simulator, not the unknowns.
 
-    Subclass it, name the ``unknowns`` and write ``forward``. Everything else has a default. Constants belong into the
-    constructor: a problem must not change after its first use, since its simulator is compiled once.
+    Subclass it, name the ``unknowns`` and write ``forward``. Everything else has a default. The objective of an
+    instance is ``misfit`` + ``regularizer``, the same in training, refinement, comparison and tables. Constants belong
+    into the constructor: a problem must not change after its first use, since its simulator is compiled once.
 
     Attributes
     ----------
@@ -35,8 +48,10 @@ class InverseProblem:
         for more than a millisecond: the chunks then spread over the processor's cores.
     periodic
         Axes of the observation, counted from 0 after the instances, that wrap around, as convolutions then do.
+    solved_tolerance
+        How far above the objective of the true unknowns a loss still counts as solved, by default.
     shown_unknown
-        Along which unknown figures show the loss, such as ``"v0[1]"``; ``None``: the first.
+        Label of the unknown along which figures show the loss; ``None``: the first.
 
     Example
     -------
@@ -47,13 +62,13 @@ class InverseProblem:
     ...         return tf.exp(-xi["rate"][:, None] * x["time"])
     """
 
-    unknowns: tuple[Unknown, ...] = ()
+    unknowns: Sequence[Unknown] = ()
     chunk: int | None = None
     periodic: tuple[int, ...] = ()
-    shown_unknown: str | None = None
     solved_tolerance: ClassVar[float] = 1e-9
+    shown_unknown: str | None = None
 
-    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
         """Simulate all instances at once.
 
         Parameters
@@ -65,20 +80,54 @@ class InverseProblem:
 
         Returns
         -------
-        tf.Tensor
-            The prediction, of the observation's shape (n, ...). Must compile with XLA.
+        tf.Tensor, tuple or dict
+            The prediction, a tensor of the observation's shape (n, ...). With ``residuals`` or ``misfit`` overridden it
+            may be anything that these take. XLA compiles it if it can.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, xi, x)")
 
-    def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
-        """Measure the misfit per instance, (n,): the sum of squared residuals unless overridden."""
-        return tf.reduce_sum(tf.square(prediction - y), axis=list(range(1, y.shape.rank)))
+    def residuals(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> Any:
+        """Return the residuals of each instance, (n, ...), or a tuple or dict of such; default: prediction - y.
 
-    def sample(self, n: int, seed: int) -> ProblemSet:
-        """Draw ``n`` instances with known true unknowns; the same seed gives the same bits."""
+        Weights belong here.
+
+        Example
+        -------
+        >>> def residuals(self, prediction, y, x):
+        ...     return (prediction - y) / x["noise"][:, None]
+        """
+        name = self.hook_name("forward")
+        if not tf.is_tensor(prediction):
+            expected = f"a tensor of the observation's shape {tuple(y.shape)}, or residuals or misfit overridden"
+            raise ArgumentError(name, expected, type(prediction).__name__)
+        if not prediction.shape.is_compatible_with(y.shape):
+            raise ArgumentError(name, f"the observation's shape {tuple(y.shape)}", prediction.shape)
+        if prediction.dtype != y.dtype:
+            raise ArgumentError(name, f"the dtype of its inputs, {y.dtype.name}", prediction.dtype.name)
+        # Host calls and operations without static shapes are checked when they run.
+        return tf.ensure_shape(prediction, y.shape) - y
+
+    def misfit(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Measure what separates prediction and observation, (n,): the sum of squared residuals unless overridden."""
+        parts = tf.nest.flatten(self.residuals(prediction, y, x))
+        return tf.add_n([_sum_of_squares(part, y.shape[0]) for part in parts])
+
+    def regularizer(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return what is added to the misfit, (n,): the negative logarithm of a prior, or a penalty; default: zero.
+
+        Example
+        -------
+        >>> def regularizer(self, xi, x):
+        ...     return tf.square((xi["rate"] - 1.0) / 0.5)
+        """
+        first = next(iter(xi.values()))
+        return tf.zeros(first.shape[:1], first.dtype)
+
+    def sample(self, n: int, seed: int) -> Instances:
+        """Draw a ``ProblemSet`` of ``n`` instances with known true unknowns; the same seed gives the same bits."""
         raise ArgumentError(f"{type(self).__name__}.sample", "sample(n, seed) defined, to draw instances from", "none")
 
-    def sample_training(self, n: int, seed: int) -> ProblemSet:
+    def sample_training(self, n: int, seed: int) -> Instances:
         """Draw ``n`` examples for methods that learn from synthetic data; default: ``sample``."""
         if type(self).sample is InverseProblem.sample:
             name = f"{type(self).__name__}.sample_training"
@@ -86,42 +135,74 @@ class InverseProblem:
             raise ArgumentError(name, expected, "neither")
         return self.sample(n, seed)
 
-    def solved(self, loss: NDArray[Any], xi: NDArray[Any], problem_set: ProblemSet) -> NDArray[np.bool_] | None:
-        """Tell which instances are solved, (n,), or ``None`` where nobody can know.
+    def solved(self, loss: FloatArray, xi: FloatArray, problem_set: Instances) -> NDArray[np.bool_] | None:
+        """Return which instances are solved, (n,), or ``None`` if no success criterion applies.
 
         Default: the loss (n,) is at most that of the true unknowns plus ``solved_tolerance``; ``xi`` is (n, d).
         """
-        if problem_set.truth is None:
+        if problem_set.truth_loss is None:
             return None
-        return np.isfinite(loss) & (loss <= problem_set.objective(problem_set.truth) + self.solved_tolerance)
+        return np.isfinite(loss) & (loss <= problem_set.truth_loss + self.solved_tolerance)
 
     def picture(self) -> dict[str, NDArray[Any]]:
         """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
         return {}
 
-    @property
-    def forward_name(self) -> str:
-        """What messages call ``forward``."""
-        return f"{type(self).__name__}.forward"
+    def hook_name(self, hook: str) -> str:
+        """Return what messages call a method such as ``forward``."""
+        return f"{type(self).__name__}.{hook}"
 
-    @cached_property
+    @property
     def space(self) -> UnknownSpace:
         """The unknowns as one flat vector."""
         return UnknownSpace(self.unknowns)
 
-    @cached_property
-    def compiled(self) -> CompiledObjective:
-        """The compiled objective that all problem sets of this problem share."""
-        if self.chunk is not None:
-            check_count(f"{type(self).__name__}.chunk", self.chunk)
-        return CompiledObjective(self)
-
     def simulate(
-        self, xi: Mapping[str, ArrayLike] | ArrayLike, x: Mapping[str, ArrayLike] | None = None
-    ) -> NDArray[Any]:
-        """Run ``forward`` in float64 on NumPy arrays; ``xi`` flat (n, d) or by name, ``x`` by name."""
-        flat = self.space.flatten(xi)
-        condition = {name: tf.constant(np.asarray(values, dtype=np.float64)) for name, values in (x or {}).items()}
-        rows = np.minimum(np.arange(padded_size(len(flat), self.chunk)), len(flat) - 1)
-        found = self.compiled.predict(tf.constant(flat[rows]), tf.constant(rows, tf.int32), condition, ())
-        return found.numpy()[: len(flat)]
+        self,
+        xi: Mapping[str, ArrayLike] | ArrayLike,
+        x: Mapping[str, ArrayLike] | None = None,
+        *,
+        dtype: DTypeLike = np.float64,
+        eager: bool = False,
+    ) -> Any:
+        """Run ``forward`` on NumPy arrays.
+
+        Parameters
+        ----------
+        xi
+            The unknowns, flat (n, d) or by name.
+        x
+            The condition by name.
+        dtype
+            What to compute in: float64 or, as training does, float32.
+        eager
+            Run ``forward`` line by line instead of compiled, so that prints and breakpoints work.
+
+        Returns
+        -------
+        NDArray, tuple or dict
+            The prediction, (n, ...).
+
+        Example
+        -------
+        >>> Decay().simulate({"rate": [1.0]}, {"time": np.linspace(0, 2, 50)[None]}).shape
+        (1, 50)
+        """
+        if np.dtype(dtype) not in (np.float64, np.float32):
+            raise ArgumentError("dtype", "float64 or float32", dtype)
+        flat = self.space.flatten(xi).astype(dtype)
+        condition = {name: as_float_array(f"x[{name!r}]", values).astype(dtype) for name, values in (x or {}).items()}
+        for name, array in condition.items():
+            if array.shape[:1] != (len(flat),):
+                raise ArgumentError(f"x[{name!r}]", f"{len(flat)} instances as in xi", f"shape {array.shape}")
+        if not eager:
+            return evaluator_of(self).predict(flat, condition)
+        tensors = {name: tf.constant(array) for name, array in condition.items()}
+        prediction = self.forward(self.space.unflatten(tf.constant(flat)), tensors)
+        return tf.nest.map_structure(np.asarray, prediction)
+
+
+def _sum_of_squares(residuals: tf.Tensor, n: int) -> tf.Tensor:
+    if residuals.shape.rank is None:
+        residuals = tf.reshape(residuals, (n, -1))
+    return tf.reduce_sum(tf.square(residuals), axis=list(range(1, residuals.shape.rank)))

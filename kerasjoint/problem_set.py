@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from kerasjoint.batching import padded_size, sizes_side_by_side
-from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError
+from kerasjoint.evaluator import Data, Evaluator, evaluator_of
+from kerasjoint.fingerprint import data_fingerprint, problem_fingerprint
+from kerasjoint.npz import Arrays, read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
 
@@ -39,10 +38,20 @@ class ProblemSet:
     guess
         Where optimisers start, by name or flat (n, d). Default: the guess of each unknown.
 
+    Attributes
+    ----------
+    space
+        The unknowns as one flat vector.
+    evaluator
+        What compiles and evaluates the objective; all sets of equal problems share it.
+
     Raises
     ------
     ArgumentError
-        Naming the array, what was expected and what came.
+        Naming the array, what was expected and what came. The problem's methods are traced for the shapes at hand, and
+        refused by name if they break their contracts; nothing is simulated.
+    SimulatorError
+        For an error inside the problem's methods.
 
     Example
     -------
@@ -64,8 +73,8 @@ class ProblemSet:
             raise ArgumentError("x", "a dict of arrays by name", _describe(x))
         if y is None:
             raise ArgumentError("y", "the observation, an array (n, ...)", "nothing")
-        space = problem.space
         self.problem = problem
+        self.space = space = problem.space
         self.y: FloatArray = _instances("y", y)
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
@@ -79,9 +88,9 @@ class ProblemSet:
         for name, array in arrays.items():
             if array is not None and len(array) != n:
                 raise ArgumentError(name, f"{n} instances as in y", f"{len(array)}")
-        for array in (self.y, *self.x.values(), self.truth, self.guess):
-            if array is not None:
-                array.setflags(write=False)
+        self._truth_loss: FloatArray | None = None
+        self._freeze()
+        self.evaluator.check(n, self.data)
 
     def __len__(self) -> int:
         """Return the number of instances."""
@@ -106,44 +115,79 @@ class ProblemSet:
             pick = np.arange(len(self))[rows]
         except IndexError as error:
             raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
-        return ProblemSet(
-            self.problem,
-            {name: array[pick] for name, array in self.x.items()},
-            self.y[pick],
-            None if self.truth is None else self.truth[pick],
-            self.guess[pick],
-        )
+        if pick.ndim != 1 or not len(pick):
+            raise ArgumentError("instances", "at least one, as a list of indices, a slice or a mask", f"{rows}")
+        chosen = object.__new__(ProblemSet)
+        chosen.problem, chosen.space = self.problem, self.space
+        chosen.x, chosen.y = {name: array[pick] for name, array in self.x.items()}, self.y[pick]
+        chosen.truth = None if self.truth is None else self.truth[pick]
+        chosen.guess = self.guess[pick]
+        chosen._truth_loss = None if self._truth_loss is None else self._truth_loss[pick]
+        chosen._freeze()
+        chosen.__dict__["evaluator"] = self.evaluator
+        return chosen
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out compiled code and tensors: a copy or pickle makes its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("evaluator", "data")}
 
     @staticmethod
     def concatenate(problem_sets: Sequence[ProblemSet]) -> ProblemSet:
-        """Join problem sets of one problem; the truth is kept if all have it."""
+        """Join sets of equal problems; the truth is kept if all have it."""
         if not problem_sets:
             raise ArgumentError("problem_sets", "at least one", "none")
         first = problem_sets[0]
+        own = problem_fingerprint(first.problem)
         for other in problem_sets[1:]:
-            if other.problem is not first.problem or set(other.x) != set(first.x):
-                raise ArgumentError("problem_sets", f"sets of the same problem object and x as {first!r}", repr(other))
+            if problem_fingerprint(other.problem) != own or set(other.x) != set(first.x):
+                expected = f"sets of the same problem, constants and x as {first!r}"
+                raise ArgumentError("problem_sets", expected, repr(other))
             shapes = {"y": first.y.shape[1:]} | {name: array.shape[1:] for name, array in first.x.items()}
             found = {"y": other.y.shape[1:]} | {name: array.shape[1:] for name, array in other.x.items()}
             if found != shapes:
                 raise ArgumentError("problem_sets", f"arrays of these shapes per instance: {shapes}", found)
-        truths = [one.truth for one in problem_sets]
+        truths = [one.truth for one in problem_sets if one.truth is not None]
         return ProblemSet(
             first.problem,
             {name: np.concatenate([one.x[name] for one in problem_sets]) for name in first.x},
             np.concatenate([one.y for one in problem_sets]),
-            None if any(truth is None for truth in truths) else np.concatenate(truths),  # type: ignore[arg-type]
+            np.concatenate(truths) if len(truths) == len(problem_sets) else None,
             np.concatenate([one.guess for one in problem_sets]),
         )
 
-    def has_instances_of(self, other: ProblemSet) -> bool:
-        """Tell whether the instances are the same: equal condition and observation, and a problem of the same class."""
-        return self is other or (
-            type(self.problem) is type(other.problem)
-            and self.x.keys() == other.x.keys()
-            and np.array_equal(self.y, other.y)
-            and all(np.array_equal(array, other.x[name]) for name, array in self.x.items())
-        )
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """What compiles and evaluates the objective."""
+        return evaluator_of(self.problem)
+
+    @cached_property
+    def data(self) -> Data:
+        """Condition and observation as float64 tensors."""
+        return Data({name: tf.constant(array) for name, array in self.x.items()}, tf.constant(self.y))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the problem, its constants, x and y: equal for a set built anew from the same."""
+        return data_fingerprint(problem_fingerprint(self.problem), dict(sorted(self.x.items())), self.y)
+
+    @property
+    def truth_loss(self) -> FloatArray | None:
+        """The objective of the true unknowns, (n,), evaluated once; ``None`` where they are not known."""
+        if self._truth_loss is None and self.truth is not None:
+            self._truth_loss = self.objective(self.truth)
+            self._truth_loss.setflags(write=False)
+        return self._truth_loss
+
+    def solved(self, loss: FloatArray, xi: FloatArray) -> NDArray[np.bool_] | None:
+        """Return which instances the problem counts as solved at ``xi`` (n, d) with ``loss`` (n,), or ``None``."""
+        solved = self.problem.solved(loss, xi, self)
+        if solved is None:
+            return None
+        solved = np.asarray(solved)
+        if solved.shape != (len(self),) or solved.dtype.kind != "b":
+            name = self.problem.hook_name("solved")
+            raise ArgumentError(name, f"{len(self)} booleans or None", f"{solved.dtype} of shape {solved.shape}")
+        return solved
 
     def objective(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
@@ -153,7 +197,7 @@ class ProblemSet:
         With ``instances``, the indices of m of them, ``xi`` and the result are those of these alone.
         """
         flat, rows = self._batch(xi, instances)
-        return self.problem.compiled.value(*self._padded(flat, rows), *self._tensors).numpy()[: len(rows)]
+        return self.evaluator.value(flat, self.data, rows)
 
     def value_and_gradient(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
@@ -163,75 +207,45 @@ class ProblemSet:
         With ``instances``, the indices of m of them, ``xi`` and the results are those of these alone.
         """
         flat, rows = self._batch(xi, instances)
-        value, gradient = self.problem.compiled.value_and_gradient(*self._padded(flat, rows), *self._tensors)
-        return value.numpy()[: len(rows)], gradient.numpy()[: len(rows)]
+        return self.evaluator.value_and_gradient(flat, self.data, rows)
+
+    def compile(self, m: int | None = None) -> bool:
+        """Compile the gradient for ``m`` instances now, by default all; return whether that was still to do."""
+        return self.evaluator.compile(len(self) if m is None else m, self.data, self.guess)
+
+    def arrays(self) -> Arrays:
+        """Return x, y, guess and truth under the names that ``save`` gives them."""
+        arrays = {"y": self.y, "guess": self.guess} | {f"x/{name}": array for name, array in self.x.items()}
+        return arrays if self.truth is None else arrays | {"truth": self.truth}
+
+    @staticmethod
+    def from_arrays(problem: InverseProblem, arrays: Mapping[str, NDArray[Any]], source: str) -> ProblemSet:
+        """Build a problem set from what ``arrays`` returns; ``source`` names it in messages."""
+        x = {name.removeprefix("x/"): array for name, array in arrays.items() if name.startswith("x/")}
+        unexpected = {name for name in arrays if not name.startswith("x/")} - {"y", "truth", "guess"}
+        if unexpected or "y" not in arrays:
+            raise ArgumentError(source, "the arrays y, x/<name>, and perhaps truth and guess", sorted(arrays))
+        return ProblemSet(problem, x, arrays["y"], arrays.get("truth"), arrays.get("guess"))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write x, y, truth and guess to an ``.npz`` file, whole or not at all; return its path."""
-        target = Path(path)
-        if target.suffix != ".npz":
-            raise ArgumentError("path", "a name ending in .npz", target)
-        arrays = {"y": self.y, "guess": self.guess} | {f"x/{name}": array for name, array in self.x.items()}
-        if self.truth is not None:
-            arrays["truth"] = self.truth
-        partial = target.with_name(f".{target.name}.partial-{os.getpid()}.npz")
-        try:
-            np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
+        return write_npz(path, self.arrays())
 
     @staticmethod
     def load(problem: InverseProblem, path: str | os.PathLike[str]) -> ProblemSet:
         """Read what ``save`` wrote: an ``.npz`` of ``y``, ``x/<name>``, ``truth`` and ``guess``; never a pickle."""
-        try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except FileNotFoundError:
-            raise ArgumentError("path", "an existing .npz file", path) from None
-        except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-            raise ArgumentError(str(path), "an intact .npz file without pickled objects", error) from None
-        x = {name.removeprefix("x/"): arrays.pop(name) for name in list(arrays) if name.startswith("x/")}
-        unexpected = sorted(set(arrays) - {"y", "truth", "guess"})
-        if unexpected or "y" not in arrays:
-            expected = "the arrays y, x/<name>, and perhaps truth and guess"
-            raise ArgumentError(str(path), expected, sorted(arrays) + [f"x/{name}" for name in x])
-        return ProblemSet(problem, x, arrays["y"], arrays.get("truth"), arrays.get("guess"))
+        return ProblemSet.from_arrays(problem, read_npz(path), str(path))
 
-    def compile(self, m: int | None = None) -> bool:
-        """Compile the gradient for ``m`` instances now, by default all, unless it was; tell whether it was not."""
-        m = len(self) if m is None else m
-        chunk = self.problem.chunk
-        batch = sizes_side_by_side(m, chunk) or padded_size(m, chunk)
-        shapes = (
-            batch,
-            cores(),
-            self.y.shape[1:],
-            *((name, array.shape[1:]) for name, array in sorted(self.x.items())),
-        )
-        done = self.problem.compiled.shapes_done
-        if shapes in done:
-            return False
-        rows = np.arange(m) % len(self)
-        self.value_and_gradient(self.guess[rows], rows)
-        done.add(shapes)
-        return True
-
-    @cached_property
-    def _tensors(self) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return {name: tf.constant(array) for name, array in self.x.items()}, tf.constant(self.y)
-
-    def _padded(self, xi: FloatArray, rows: NDArray[np.intp]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Fill up to a size that is compiled anyway with copies of the last row."""
-        filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
-        return tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32)
+    def _freeze(self) -> None:
+        for array in (self.y, *self.x.values(), self.truth, self.guess):
+            if array is not None:
+                array.setflags(write=False)
 
     def _batch(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
     ) -> tuple[FloatArray, NDArray[np.intp]]:
         rows = np.arange(len(self)) if instances is None else np.arange(len(self))[instances]
-        flat = self.problem.space.flatten(xi)
+        flat = self.space.flatten(xi)
         if len(flat) != len(rows):
             whose = "as in the problem set" if instances is None else "as asked for"
             raise ArgumentError("xi", f"{len(rows)} instances {whose}", len(flat))

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.base import LocalMethod, check_method, check_problem_set
+from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
 FIRST_STEP = 0.01
 
 
-def refine(
-    problem_set: ProblemSet, solution: Solution, method: LocalMethod | None = None, *, first_step: float = FIRST_STEP
-) -> Solution:
+def can_refine(problem_set: ProblemSet, method: Method) -> bool:
+    """Return whether solutions of a method can be refined: not where the method and the simulator have no gradient.
+
+    Example
+    -------
+    >>> can_refine(problem_set, Supervised())
+    True
+    """
+    return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)
+
+
+def refine(problem_set: ProblemSet, solution: Solution, method: LocalMethod | None = None) -> Solution:
     """Polish a solution, instance by instance, to what the precision allows.
 
     Parameters
@@ -24,10 +33,8 @@ def refine(
     solution
         Where to start.
     method
-        The local method; default ``LockstepLBFGS()``, the fastest (``reports/benchmarks.md``).
-    first_step
-        Length of the first trial step in normalised coordinates: short, since the minimum sought is the one nearby. The
-        line search lengthens it where that pays.
+        The local method, with its own settings. Default: ``LockstepLBFGS(first_step=0.01)``, whose first trial step is
+        short, since the minimum sought is the one nearby; the line search lengthens it where that pays.
 
     Returns
     -------
@@ -49,9 +56,9 @@ def refine(
     if method is None:
         from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 
-        method = LockstepLBFGS()
+        method = LockstepLBFGS(first_step=FIRST_STEP)
     check_method("method", method, local=True)
-    refined = method.solve(problem_set, start=solution.z, first_step=first_step)
+    refined = method.solve(problem_set, start=solution.z)
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())
     history["seconds"] += solution.seconds

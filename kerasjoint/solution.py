@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.best import keep_better
 from kerasjoint.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from kerasjoint.problem_set import ProblemSet
+from kerasjoint.npz import read_npz, write_npz
+from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
 
 FloatArray = NDArray[np.float64]
+
+ARRAYS = ("xi", "z", "loss", "status", "evaluations", "iterations", "non_finite")
 
 
 class Status(IntEnum):
@@ -29,6 +34,8 @@ class Status(IntEnum):
     FAILED = 4
     NON_FINITE = 5
     TRAINED = 6
+    RUNNING = 7
+    ESTIMATED = 8
 
     @property
     def message(self) -> str:
@@ -44,6 +51,8 @@ _MESSAGES = {
     Status.FAILED: "no further decrease was found although the gradient is not small",
     Status.NON_FINITE: "the loss or its gradient is not finite at the start",
     Status.TRAINED: "the estimate of a network, not yet refined",
+    Status.RUNNING: "still running",
+    Status.ESTIMATED: "the estimate of a network that was not trained on this problem set",
 }
 
 
@@ -85,6 +94,8 @@ class Solution:
         Name of the class that did the work.
     non_finite
         Evaluations that were not finite, per instance, (n,).
+    solved
+        Which instances the problem counts as solved, (n,), or ``None`` if no success criterion applies.
     """
 
     method: str
@@ -101,20 +112,19 @@ class Solution:
     history: pd.DataFrame
     solver: str
     non_finite: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    solved: NDArray[np.bool_] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give instances without a count of failures a zero."""
+        """Give instances without a count of failures a zero, and judge once which are solved."""
+        if len(self.loss) != len(self.problem_set):
+            raise ArgumentError("loss", f"{len(self.problem_set)} instances as in the problem set", len(self.loss))
         if len(self.non_finite) != len(self.loss):
             object.__setattr__(self, "non_finite", np.zeros(len(self.loss), dtype=np.int64))
+        object.__setattr__(self, "solved", self.problem_set.solved(self.loss, self.xi))
 
     def __len__(self) -> int:
         """Return the number of instances."""
         return len(self.loss)
-
-    @property
-    def solved(self) -> NDArray[np.bool_] | None:
-        """Which instances the problem counts as solved, or ``None`` where it cannot tell."""
-        return self.problem_set.problem.solved(self.loss, self.xi, self.problem_set)
 
     @property
     def last_iterate(self) -> Solution:
@@ -123,18 +133,11 @@ class Solution:
 
     def is_of(self, problem_set: ProblemSet) -> bool:
         """Tell whether this is a solution of ``problem_set``, or of one built anew from the same data and constants."""
-        if self.problem_set is problem_set:
-            return True
-        if not self.problem_set.has_instances_of(problem_set):
-            return False
-        if self.problem_set.problem is problem_set.problem:
-            return True
-        # Constants of the problem, such as a friction, show in the loss.
-        return bool(np.allclose(problem_set.objective(self.xi), self.loss, rtol=1e-6, atol=1e-12))
+        return self.problem_set is problem_set or self.problem_set.fingerprint == problem_set.fingerprint
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known."""
-        labels = self.problem_set.problem.space.labels
+        labels = self.problem_set.space.labels
         frame = pd.DataFrame(self.xi, columns=labels)
         frame.insert(0, "instance", np.arange(len(self)))
         frame["loss"] = self.loss
@@ -149,13 +152,52 @@ class Solution:
             frame["solved"] = self.solved
         return frame
 
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the solution and its problem set to an ``.npz`` file, whole or not at all; return its path."""
+        arrays = {f"problem_set/{name}": array for name, array in self.problem_set.arrays().items()}
+        arrays |= {name: getattr(self, name) for name in ARRAYS} | {
+            f"last/{k}": v for k, v in self.last._asdict().items()
+        }
+        arrays |= {f"history/{name}": self.history[name].to_numpy(dtype=np.float64) for name in self.history}
+        texts = {"method": self.method, "solver": self.solver, "fingerprint": self.problem_set.fingerprint}
+        numbers = {"seconds": self.seconds, "compile_seconds": self.compile_seconds}
+        return write_npz(path, arrays | {name: np.array(value) for name, value in (texts | numbers).items()})
+
+    @staticmethod
+    def load(problem: InverseProblem, path: str | os.PathLike[str]) -> Solution:
+        """Read what ``save`` wrote, for a problem of the same class and constants.
+
+        Example
+        -------
+        >>> solution.save("solution.npz")
+        >>> Solution.load(Decay(), "solution.npz")
+        """
+        arrays = read_npz(path)
+
+        def group(prefix: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+        try:
+            last = Point(**group("last/"))
+            kept = {name: arrays[name] for name in ARRAYS}
+            texts = {name: str(arrays[name]) for name in ("method", "solver", "fingerprint")}
+            numbers = {name: float(arrays[name]) for name in ("seconds", "compile_seconds")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArgumentError(str(path), "what Solution.save wrote", error) from None
+        problem_set = ProblemSet.from_arrays(problem, group("problem_set/"), str(path))
+        if texts.pop("fingerprint") != problem_set.fingerprint:
+            expected = "the problem, with its constants, that the solution was saved for"
+            raise ArgumentError("problem", expected, f"{type(problem).__name__}, whose class or constants differ")
+        history = pd.DataFrame(group("history/"))
+        return Solution(problem_set=problem_set, last=last, history=history, **kept, **texts, **numbers)  # type: ignore[arg-type]
+
     def __repr__(self) -> str:
         """Return a short description."""
         finite = self.loss[np.isfinite(self.loss)]
         mean = f"{finite.mean():.4g}" if finite.size else "none finite"
-        solved = self.solved
-        share = "" if solved is None else f", solved={np.mean(solved):.0%}"
-        return f"Solution({self.method}, n={len(self)}, mean loss={mean}{share}, seconds={self.seconds:.2f})"
+        share = "" if self.solved is None else f", solved={np.mean(self.solved):.0%}"
+        cost = f"seconds={self.seconds:.2f}, compile_seconds={self.compile_seconds:.2f}"
+        return f"Solution({self.method}, n={len(self)}, mean loss={mean}{share}, {cost})"
 
 
 def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solution:
@@ -167,25 +209,23 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
     """
     if not solutions or any(one.problem_set is not solutions[0].problem_set for one in solutions):
         raise ArgumentError("solutions", "at least one, all of the same problem set", f"{len(solutions)}")
-    losses = np.stack([one.loss for one in solutions])
-    choice = np.argmin(losses, axis=0), np.arange(losses.shape[1])
-
-    def pick(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.stack(arrays)[choice]
-
-    return Solution(
+    chosen = {name: array.copy() for name, array in _points(solutions[0]).items()}
+    for other in solutions[1:]:
+        keep_better(chosen, _points(other))
+    return replace(
+        solutions[0],
         method=method or "best of " + ", ".join(one.method for one in solutions),
-        problem_set=solutions[0].problem_set,
-        xi=pick([one.xi for one in solutions]),
-        z=pick([one.z for one in solutions]),
-        loss=losses[choice],
-        status=pick([one.status for one in solutions]),
+        last=Point(*(chosen.pop(f"last_{part}") for part in Point._fields)),
         evaluations=np.sum([one.evaluations for one in solutions], axis=0),
         iterations=np.sum([one.iterations for one in solutions], axis=0),
         seconds=sum(one.seconds for one in solutions),
         compile_seconds=sum(one.compile_seconds for one in solutions),
-        last=Point(*(pick([getattr(one.last, part) for one in solutions]) for part in Point._fields)),
-        history=solutions[0].history,
         solver=", ".join(dict.fromkeys(one.solver for one in solutions)),
         non_finite=np.sum([one.non_finite for one in solutions], axis=0),
+        **chosen,  # type: ignore[arg-type]
     )
+
+
+def _points(solution: Solution) -> Mapping[str, NDArray[Any]]:
+    last = {f"last_{part}": array for part, array in solution.last._asdict().items()}
+    return {name: getattr(solution, name) for name in ("xi", "z", "loss", "status")} | last

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from kerasjoint.problem import InverseProblem
-    from kerasjoint.problem_set import ProblemSet
+from kerasjoint.evaluator import Data, Evaluator
+from kerasjoint.problem_set import ProblemSet
 
 
 class TensorProblemSet(NamedTuple):
@@ -16,33 +15,35 @@ class TensorProblemSet(NamedTuple):
 
     Attributes
     ----------
-    problem
-        The forward model, unknowns and loss.
+    evaluator
+        What evaluates the objective.
     x
         The condition by name, each (n, ...).
     y
         The observation, (n, ...).
     guess
         Where the optimisation starts, flat (n, d).
+    jit_compile
+        Whether XLA may compile the objective.
     """
 
-    problem: InverseProblem
+    evaluator: Evaluator
     x: dict[str, tf.Tensor]
     y: tf.Tensor
     guess: tf.Tensor
+    jit_compile: bool = True
 
     @staticmethod
-    def of(problem_set: ProblemSet, dtype: tf.DType = tf.float32) -> TensorProblemSet:
+    def of(problem_set: ProblemSet, dtype: tf.DType = tf.float32, jit_compile: bool = True) -> TensorProblemSet:
         """Convert a problem set."""
         x = {name: tf.constant(array, dtype) for name, array in problem_set.x.items()}
-        return TensorProblemSet(
-            problem_set.problem, x, tf.constant(problem_set.y, dtype), tf.constant(problem_set.guess, dtype)
-        )
+        y, guess = tf.constant(problem_set.y, dtype), tf.constant(problem_set.guess, dtype)
+        return TensorProblemSet(problem_set.evaluator, x, y, guess, jit_compile)
 
     def objective(self, xi: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,) at flat ``xi`` (n, d); differentiable, each instance masked for itself."""
-        return self.problem.compiled.differentiable_value(xi, self.x, self.y)
+        return self.evaluator.differentiable_value(xi, Data(self.x, self.y), self.jit_compile)
 
     def to_xi(self, z: tf.Tensor) -> tf.Tensor:
         """Map normalised coordinates (n, d) to unknowns."""
-        return self.problem.space.to_xi(z, self.guess)
+        return self.evaluator.space.to_xi(z, self.guess)

@@ -128,7 +128,13 @@ def integrate(
 
         return result, gradient
 
-    return run(*(parameters[name] for name in names))
+    try:
+        return run(*(parameters[name] for name in names))
+    except LookupError:
+        # Something in the step, such as a wrapped simulator, has no forward derivative.
+        if mode == "forward":
+            raise
+        return stack(initial(parameters), lambda state: step(state, parameters))
 
 
 def _linearize(step: Callable[[State, Parameters], State], directions: list[Parameters], axis: int) -> Linearized:

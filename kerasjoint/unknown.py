@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
 from kerasjoint.errors import ArgumentError
 
 RESERVED = ("instance", "loss", "status", "evaluations", "iterations", "non_finite", "solved")
+
+# Numbers of one unknown.
+MOST = 10**8
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +31,19 @@ class Unknown:
     shape
         Shape per instance; ``()`` for a scalar.
     lower, upper
-        Bounds, enforced by a scaled tanh. Both or none; numbers or arrays of ``shape``.
+        Bounds, never reached: numbers or arrays of ``shape``. ``None`` or an infinity: no bound on that side. The
+        components of a vector may differ in which bounds they have.
     guess
-        Where every optimiser starts, strictly inside the bounds. Default: their midpoint, or 0 without bounds.
+        Where every optimizer starts, strictly inside the bounds. Default: the middle of two bounds, one ``scale`` from
+        a single bound, or 0 without bounds.
     scale
-        Typical size of a change, needed when there are no bounds and refused when there are
-        (half the width of the bounds then takes its place).
+        Typical size of a change: needed by components without two bounds, refused for the others, where half the width
+        takes its place. A number serves all components that need one; an array has NaN for the others.
 
     Example
     -------
     >>> Unknown("rate", lower=0.0, upper=5.0, guess=1.0)
+    >>> Unknown("variance", lower=0.0, scale=0.1)
     >>> Unknown("offset", shape=(3,), scale=0.1)
     """
 
@@ -46,39 +55,22 @@ class Unknown:
     scale: ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no optimiser could use."""
-        where = f"Unknown({self.name!r})"
+        """Refuse what no optimizer could use."""
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ArgumentError("Unknown name", "a Python identifier", repr(self.name))
         if self.name in RESERVED:
             raise ArgumentError("Unknown name", "none of the columns that every solution's table has", self.name)
-        if not isinstance(self.shape, tuple) or any(not isinstance(size, int) or size < 1 for size in self.shape):
-            raise ArgumentError(f"{where} shape", "a tuple of positive integers", self.shape)
-        if (self.lower is None) != (self.upper is None):
-            raise ArgumentError(f"{where} bounds", "both lower and upper, or none", f"{self.lower} and {self.upper}")
-        if self.bounded and self.scale is not None:
-            raise ArgumentError(f"{where} scale", "no scale beside bounds", self.scale)
-        if not self.bounded and self.scale is None:
-            raise ArgumentError(f"{where} scale", "a scale, since there are no bounds", None)
-        lower, upper, guess, scale = (self._flat(name) for name in ("lower", "upper", "guess", "scale"))
-        if self.bounded and not np.all(np.isfinite(lower) & np.isfinite(upper)):
-            raise ArgumentError(f"{where} bounds", "finite numbers, or no bounds", f"{self.lower} and {self.upper}")
-        if not np.all(lower < upper):
-            raise ArgumentError(f"{where} bounds", "lower below upper", f"{self.lower} and {self.upper}")
-        if not np.all((lower < guess) & (guess < upper)):
-            raise ArgumentError(f"{where} guess", f"a value strictly inside {self.lower} to {self.upper}", self.guess)
-        if not np.all((scale > 0) & np.isfinite(scale)):
-            raise ArgumentError(f"{where} scale", "a positive finite number", self.scale)
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the unknown has bounds."""
-        return self.lower is not None and self.upper is not None
+        sizes = self.shape if isinstance(self.shape, tuple) else (0,)
+        if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+            raise ArgumentError(f"Unknown({self.name!r}) shape", "a tuple of positive integers", self.shape)
+        if self.size > MOST:
+            raise ArgumentError(f"Unknown({self.name!r}) shape", f"at most {MOST:.0e} numbers", "more")
+        _ = self.arrays
 
     @property
     def size(self) -> int:
         """Numbers per instance."""
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
 
     @property
     def labels(self) -> list[str]:
@@ -87,27 +79,78 @@ class Unknown:
             return [self.name]
         return [f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape)]
 
-    def _flat(self, attribute: str) -> NDArray[np.float64]:
+    @cached_property
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Lower, upper, guess and scale with all defaults, each flat (size,); an infinity for no bound."""
+        lower, upper = self._flat("lower", -np.inf), self._flat("upper", np.inf)
+        self._check("lower", ~np.isnan(lower), "a number, or None for no bound", "{0}", lower)
+        self._check("upper", ~np.isnan(upper), "a number, or None for no bound", "{0}", upper)
+        self._check("bounds", lower < upper, "lower below upper", "{0} and {1}", lower, upper)
+        above, below = np.isfinite(lower), np.isfinite(upper)
+        two, one = above & below, above ^ below
+        with np.errstate(over="ignore", invalid="ignore"):
+            half = (upper - lower) / 2
+            good = ~two | np.isfinite(half)
+            self._check("bounds", good, "a width that float64 holds, or infinities", "{0} and {1}", lower, upper)
+            scale = self._scale_or_half(two, half)
+            guess = self._flat("guess", 0.0)
+            if self.guess is None:
+                step = np.where(above, scale, -scale)
+                guess = np.where(two, lower / 2 + upper / 2, np.where(one, np.where(above, lower, upper) + step, 0.0))
+            good = (lower < guess) & (guess < upper)
+            self._check("guess", good, "a value strictly inside {0} to {1}", "{2}", lower, upper, guess)
+            scales = np.where(above, guess - lower, upper - guess) / scale
+        good = ~one | np.isfinite(scales)
+        self._check("bounds", good, "a bound fewer than 1e308 scales from the guess, or none", "{0}", scales)
+        return lower, upper, guess, scale
+
+    def _scale_or_half(self, two: NDArray[np.bool_], half: FloatArray) -> FloatArray:
+        scale = self._flat("scale", np.nan)
+        if self.scale is not None and np.ndim(self.scale) == 0:
+            self._check("scale", ~two | ~two.all(), "no scale beside two bounds", "{0}", scale)
+            scale = np.where(two, np.nan, scale)
+        self._check("scale", ~two | np.isnan(scale), "no scale beside two bounds (in an array: NaN)", "{0}", scale)
+        got = "None" if self.scale is None else "{0}"
+        self._check("scale", two | ~np.isnan(scale), "a scale, since there are not two bounds", got, scale)
+        self._check("scale", two | ((scale > 0) & np.isfinite(scale)), "a positive finite number", "{0}", scale)
+        return np.where(two, half, scale)
+
+    def _flat(self, attribute: str, default: float) -> FloatArray:
         value = getattr(self, attribute)
-        if value is None:
-            value = {"lower": -np.inf, "upper": np.inf, "guess": 0.0, "scale": 1.0}[attribute]
-            if self.bounded and attribute in ("guess", "scale"):
-                low, high = self._flat("lower"), self._flat("upper")
-                return (low + high) / 2 if attribute == "guess" else (high - low) / 2
+        array = as_float_array(f"Unknown({self.name!r}) {attribute}", default if value is None else value)
         try:
-            return np.broadcast_to(np.asarray(value, dtype=np.float64), self.shape).reshape(-1)
-        except (TypeError, ValueError):
+            return np.broadcast_to(array, self.shape).reshape(-1)
+        except ValueError:
+            expected = f"a number or an array of shape {self.shape}"
+            raise ArgumentError(f"Unknown({self.name!r}) {attribute}", expected, f"shape {array.shape}") from None
+
+    def _check(self, attribute: str, good: NDArray[np.bool_], expected: str, got: str, *arrays: FloatArray) -> None:
+        """Refuse a false entry of ``good``, naming the first such component and its values in the arrays."""
+        if not good.all():
+            first = int(np.argmin(good))
+            values = [float(array[first]) for array in arrays]
+            component = f" for {self.labels[first]}" if self.shape else ""
             raise ArgumentError(
-                f"Unknown({self.name!r}) {attribute}", f"a number or an array of shape {self.shape}", value
-            ) from None
+                f"Unknown({self.name!r}) {attribute}", expected.format(*values), got.format(*values) + component
+            )
 
 
 class UnknownSpace:
     """All unknowns of a problem as one flat vector of length d, and its normalised coordinates z.
 
-    A bounded unknown is ``xi = mid + half * tanh(atanh(g) + z / (1 - g**2))`` with ``g = (guess - mid) / half``, an
-    unbounded one ``xi = guess + scale * z``. So ``z = 0`` is the guess, and a unit step of z there is half the width of
-    the bounds, or the scale. The guess may differ between instances.
+    ``z = 0`` is the guess, and d xi / d z there is the scale, as ``NormalizedCoordinates`` states for each kind of
+    number. The guess may differ between instances.
+
+    Attributes
+    ----------
+    size, labels
+        The length d, and a column name for each number.
+    lower, upper, guess, scale
+        Of each number, (d,): infinite where there is no bound; half the width where there are two.
+    kinds
+        ``"two"``, ``"lower"``, ``"upper"`` or ``"none"``: which finite bounds each number has, (d,).
+    bounded
+        Which numbers have two, (d,).
     """
 
     def __init__(self, unknowns: Sequence[Unknown]) -> None:
@@ -121,13 +164,14 @@ class UnknownSpace:
         self.size = sum(unknown.size for unknown in unknowns)
         self.labels = [label for unknown in unknowns for label in unknown.labels]
         self.lower, self.upper, self.guess, self.scale = (
-            np.concatenate([unknown._flat(name) for unknown in unknowns])
-            for name in ("lower", "upper", "guess", "scale")
+            np.concatenate(parts) for parts in zip(*(unknown.arrays for unknown in unknowns), strict=True)
         )
-        self.bounded = np.isfinite(self.lower)
-        self._middle = np.where(self.bounded, self.upper - self.scale, 0.0)
+        self._coordinates = NormalizedCoordinates(self.lower, self.upper, self.scale)
+        self.bounded = self._coordinates.two
+        above, below = np.isfinite(self.lower), np.isfinite(self.upper)
+        self.kinds = np.select([self.bounded, above, below], ["two", "lower", "upper"], "none")
 
-    def flatten(self, xi: Mapping[str, ArrayLike] | ArrayLike, argument: str = "xi") -> NDArray[np.float64]:
+    def flatten(self, xi: Mapping[str, ArrayLike] | ArrayLike, argument: str = "xi") -> FloatArray:
         """Return the (n, d) float64 array of unknowns given as a dict or already flat; refuse other shapes."""
         if isinstance(xi, Mapping):
             names = [unknown.name for unknown in self.unknowns]
@@ -162,20 +206,37 @@ class UnknownSpace:
             start += unknown.size
         return parts
 
-    def check_inside(self, xi: NDArray[np.float64], argument: str) -> None:
+    def check_inside(self, xi: FloatArray, argument: str) -> None:
         """Refuse unknowns on or outside their bounds, naming the instances."""
         outside = np.flatnonzero(np.any((xi <= self.lower) | (xi >= self.upper), axis=1))
         if outside.size:
             bounds = f"values strictly inside {self.lower.tolist()} to {self.upper.tolist()}"
             raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
 
-    def to_z(self, xi: NDArray[np.float64], guess: NDArray[np.float64]) -> NDArray[np.float64]:
+    def move_inside(self, xi: FloatArray, share: float = 1e-3) -> FloatArray:
+        """Move unknowns (n, d) that are outside of a bound, or near it, to ``share`` scales inside."""
+        if not 0 < share < 1:
+            raise ArgumentError("share", "a number between 0 and 1", share)
+        low, high = self.lower + share * self.scale, self.upper - share * self.scale
+        # Beside a large bound the share may round to nothing.
+        low = np.where(np.isfinite(self.lower), np.maximum(low, np.nextafter(self.lower, np.inf)), -np.inf)
+        high = np.where(np.isfinite(self.upper), np.minimum(high, np.nextafter(self.upper, -np.inf)), np.inf)
+        return np.clip(xi, low, high)
+
+    def draw(self, guess: FloatArray, generator: np.random.Generator) -> FloatArray:
+        """Draw random starts in normalised coordinates for the instances with these guesses, both (n, d).
+
+        Unknowns with two bounds are uniform between them; the ``z`` of others is standard normal.
+        """
+        normal = generator.standard_normal(guess.shape)
+        share = generator.uniform(0.0, 1.0, guess.shape)
+        lower, upper = np.where(self.bounded, self.lower, 0.0), np.where(self.bounded, self.upper, 0.0)
+        inside = np.clip(lower + share * (upper - lower), np.nextafter(lower, upper), np.nextafter(upper, lower))
+        return np.where(self.bounded, self.to_z(np.where(self.bounded, inside, guess), guess), normal)
+
+    def to_z(self, xi: FloatArray, guess: FloatArray) -> FloatArray:
         """Map unknowns strictly inside their bounds to normalised coordinates, both (n, d)."""
-        offset = (guess - self._middle) / self.scale
-        bounded_offset = np.where(self.bounded, offset, 0.0)
-        position = np.where(self.bounded, (xi - self._middle) / self.scale, 0.0)
-        tanh_z = (np.arctanh(position) - np.arctanh(bounded_offset)) * (1 - bounded_offset**2)
-        return np.where(self.bounded, tanh_z, (xi - guess) / self.scale)
+        return self._coordinates.to_z(xi, guess)
 
     def to_xi(self, z: Any, guess: Any) -> Any:
         """Map normalised coordinates to unknowns; float64 arrays or TensorFlow tensors, (n, d)."""
@@ -183,33 +244,21 @@ class UnknownSpace:
 
     def to_xi_and_slope(self, z: Any, guess: Any) -> tuple[Any, Any]:
         """Map normalised coordinates to unknowns, beside the derivative d xi / d z, each (n, d)."""
-        tanh: Any = np.tanh
-        arctanh: Any = np.arctanh
-        where: Any = np.where
-        clip: Any = np.clip
-        scale, middle, bounded, zero = self.scale, self._middle, self.bounded, np.zeros(self.size)
-        lower, upper = self.lower, self.upper
-        if not isinstance(z, np.ndarray):
-            import tensorflow as tf
-
-            tanh, arctanh, where, clip = tf.tanh, tf.atanh, tf.where, tf.clip_by_value
-            arrays = (scale, middle, zero, lower, upper)
-            scale, middle, zero, lower, upper = (tf.constant(values, z.dtype) for values in arrays)
-        offset = where(bounded, (guess - middle) / scale, zero)
-        stretch = 1 - offset * offset
-        position = tanh(arctanh(offset) + z / stretch)
-        # Rounding can carry a saturated tanh one bit over a bound.
-        xi = clip(where(bounded, middle + scale * position, guess + scale * z), lower, upper)
-        slope = where(bounded, scale * (1 - position * position) / stretch, scale + 0 * z)
-        return xi, slope
+        return self._coordinates.to_xi_and_slope(z, guess)
 
 
-def as_float_array(argument: str, values: ArrayLike) -> NDArray[np.float64]:
+def as_float_array(argument: str, values: ArrayLike) -> FloatArray:
     """Return ``values`` as a float64 array; refuse text, objects and complex numbers."""
     try:
         array = np.asarray(values)
     except ValueError:
         raise ArgumentError(argument, "a regular array of numbers", "rows of different lengths") from None
+    if array.dtype.kind == "O" and all(isinstance(value, int | float) for value in array.flat):
+        # Integers beyond 64 bits.
+        try:
+            return array.astype(np.float64)
+        except OverflowError:
+            raise ArgumentError(argument, "real numbers", "an integer beyond float64") from None
     if array.dtype.kind not in "fiub":
         raise ArgumentError(argument, "real numbers", f"dtype {array.dtype}")
     return array.astype(np.float64)

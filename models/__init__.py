@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kerasjoint.keras_backend import require_tensorflow
-from kerasjoint.registry import Registry
+from kerasjoint.models.registry import NETWORKS
 
 require_tensorflow()
 
@@ -13,20 +13,6 @@ if TYPE_CHECKING:
     from kerasjoint.models.reparameterized import ReparameterizedModel
     from kerasjoint.models.supervised import SupervisedModel
     from kerasjoint.models.surrogate import SurrogateModel
-
-NETWORKS = Registry(
-    "network",
-    {
-        "convolutional": (
-            "kerasjoint.models.networks:convolutional_network",
-            "VGG-style blocks (convolution, batch normalisation, ReLU, max-pooling) and two dense layers, 1D or 2D",
-        ),
-        "dense": (
-            "kerasjoint.models.networks:dense_network",
-            "positional encoding and three sigmoid layers",
-        ),
-    },
-)
 
 _HOMES = {
     "ReparameterizedModel": "reparameterized",

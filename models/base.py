@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.models import NETWORKS
+from kerasjoint.evaluator import Evaluator, Route
 from kerasjoint.models.compiled_network import CompiledNetwork
+from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
+from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 Shapes = dict[str, tuple[int, ...]]
-EPOCHS_PER_RUN = 50
+REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_execution")
 
 
 class TrainingData(NamedTuple):
@@ -33,25 +36,11 @@ class TrainingData(NamedTuple):
     targets: tf.Tensor
 
 
-class Progress:
-    """Where training stands: kept outside the weights, and not saved with them."""
-
-    def __init__(self, problem_set: ProblemSet, size: int) -> None:
-        n = len(problem_set)
-        self.problem_set = problem_set
-        self.best_loss = tf.fill((n,), np.float32(np.inf))
-        self.best_z = tf.zeros((n, size))
-        self.non_finite = tf.zeros((n,), tf.int32)
-        self.epochs = 0
-        self.seconds = 0.0
-        self.compile_seconds = 0.0
-
-
 class ProblemSetModel(keras.Model):
     """A Keras model that trains on a whole problem set at once.
 
-    One epoch is one step on all n instances. Epochs run in compiled runs of ``steps_per_execution``; callbacks fire
-    once a run. A subclass defines ``train_step``; a user overrides ``build_network``.
+    One epoch is one step on all n instances. Without callbacks many epochs run in one compiled call; callbacks see
+    every epoch. A subclass defines ``train_step``; a user overrides ``build_network``.
 
     Parameters
     ----------
@@ -97,10 +86,10 @@ class ProblemSetModel(keras.Model):
             for name in self._scaled_names()
         }
         self._adapted = self.add_weight(shape=(), initializer="zeros", trainable=False, name="adapted")
-        self.progress: Progress | None = None
+        self.state: TrainingState | None = None
         self._compiled_network = CompiledNetwork(self.network)
         self._network_apart = False
-        self._runs: dict[bool, Any] = {}
+        self._runs: dict[Any, Any] = {}
         self._rehearsed: set[Any] = set()
 
     @property
@@ -146,18 +135,21 @@ class ProblemSetModel(keras.Model):
             scaled[name] = (inputs[name] - self._scales[name][0]) / self._scales[name][1]
         return (self._compiled_network if self._network_apart else self.network)(scaled, training=training)
 
-    def compile(self, optimizer: Any = "adam", *, steps_per_execution: int = EPOCHS_PER_RUN, **kwargs: Any) -> None:
-        """Choose the optimizer, and how many epochs one compiled run holds.
+    def compile(self, optimizer: Any = "adam", *, jit_compile: bool = True, **kwargs: Any) -> None:
+        """Choose the optimizer.
 
-        ``jit_compile=False`` trains without XLA. A loss or metrics are refused: the objective is the problem's.
+        ``jit_compile=False`` trains without XLA, and ``run_eagerly=True`` without compiling anything, for debugging. A
+        loss, metrics and ``steps_per_execution`` are refused: the objective is the problem's, and an epoch one step.
         """
-        refused = [name for name in ("loss", "metrics", "weighted_metrics", "loss_weights") if kwargs.get(name)]
+        refused = [name for name in REFUSED if kwargs.get(name) not in (None, [], 1, "auto")]
         if refused:
-            raise ArgumentError(refused[0], "nothing, since the objective comes from the problem", kwargs[refused[0]])
-        steps_per_execution = check_count("steps_per_execution", steps_per_execution)
-        jit_compile = kwargs.pop("jit_compile", True) is not False
+            expected = "nothing: the objective comes from the problem, and an epoch is one step on all instances"
+            raise ArgumentError(refused[0], expected, repr(kwargs[refused[0]]))
+        kwargs = {name: value for name, value in kwargs.items() if name not in REFUSED}
+        if jit_compile not in (True, False, "auto"):
+            raise ArgumentError("jit_compile", "True or False", repr(jit_compile))
+        jit_compile = bool(jit_compile) and not kwargs.get("run_eagerly")
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        self._epochs_per_run = steps_per_execution
         self._runs = {}
         self._rehearsed = set()
 
@@ -165,17 +157,25 @@ class ProblemSetModel(keras.Model):
         """Return what ``compile`` was given, for saving; ``None`` before."""
         if not getattr(self, "compiled", False):
             return None
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "steps_per_execution": self._epochs_per_run,
-            "jit_compile": self.jit_compile,
-        }
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, "jit_compile": self.jit_compile, "run_eagerly": self.run_eagerly}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as when saved."""
         optimizer = keras.saving.deserialize_keras_object(config.pop("optimizer"))
         self.compile(optimizer=optimizer, **config)
         self.optimizer.build(self.trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the best points of the instances beside the weights."""
+        super().save_own_variables(store)
+        if self.state is not None:
+            self.state.save(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load what ``save_own_variables`` saved."""
+        self.state = TrainingState.load(store)
+        super().load_own_variables({name: store[name] for name in store.keys() if name.isdigit()})  # noqa: SIM118
 
     def fit(
         self,
@@ -194,12 +194,12 @@ class ProblemSetModel(keras.Model):
         problem_set
             The instances.
         epochs, verbose, callbacks, initial_epoch
-            As in ``keras.Model.fit``.
+            As in ``keras.Model.fit``. With callbacks each epoch is a compiled call of its own.
 
         Returns
         -------
         keras.callbacks.History
-            With the loss of every epoch (summed over the instances whose loss is finite).
+            With the loss of every epoch (summed over the instances whose loss is finite), and what callbacks add.
 
         Raises
         ------
@@ -219,108 +219,124 @@ class ProblemSetModel(keras.Model):
             self._adapt(data)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        if self.progress is None or self.progress.problem_set is not problem_set:
-            self.progress = Progress(problem_set, self.output_size)
-        return self._fit_in_runs(self.progress, data, epochs, initial_epoch, verbose, callbacks)
-
-    def _fit_in_runs(
-        self,
-        progress: Progress,
-        data: TrainingData,
-        epochs: int,
-        initial_epoch: int,
-        verbose: int | str,
-        callbacks: list[keras.callbacks.Callback] | None,
-    ) -> keras.callbacks.History:
-        spread = self.simulates and data.instances.problem.chunk is not None
-        self._network_apart = spread and self.jit_compile
-        arguments = (data.instances.problem, data.inputs, *data.instances[1:], data.targets)
-        so_far = (progress.best_loss, progress.best_z, progress.non_finite, tf.constant(0))
+        key = TrainingState.key_of(problem_set)
+        if self.state is None or self.state.key != key:
+            self.state = TrainingState(key, len(problem_set), self.output_size)
         start = time.perf_counter()
-        # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
-        run = self._compiled_run(self.jit_compile and not spread).get_concrete_function(*arguments, *so_far)
+        run = self._prepare(self.state, data)
+        self.state.compile_seconds += time.perf_counter() - start
+        given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        return run_epochs(self, run, epochs, initial_epoch, verbose, given)
 
-        def one_run(steps: int) -> Any:
-            return run(*arguments, progress.best_loss, progress.best_z, progress.non_finite, tf.constant(steps))
+    def evaluate(
+        self, problem_set: ProblemSet, *, return_dict: bool = False, verbose: int | str = "auto", **refused: Any
+    ) -> float | dict[str, float]:
+        """Return the loss that ``fit`` minimises, at the present weights; as a dict if so asked."""
+        if refused:
+            name = next(iter(refused))
+            raise ArgumentError(name, "nothing: all instances are evaluated at once", repr(refused[name]))
+        loss = self._evaluation(problem_set)
+        return {"loss": loss} if return_dict else loss
 
-        key = tf.nest.map_structure(lambda tensor: tuple(tensor.shape), arguments[1:])
-        key = (id(data.instances.problem), str(key))
-        if key not in self._rehearsed:
-            self._rehearse(one_run)
+    train_on_batch = refuse("train_on_batch")
+    test_on_batch = refuse("test_on_batch")
+    predict_on_batch = refuse("predict_on_batch")
+
+    def _prepare(self, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
+        """Compile the training; return the function that trains some epochs and returns their losses."""
+        evaluator = data.instances.evaluator
+        # Spread over the cores, or not compiled by XLA, the simulator is outside of what XLA compiles.
+        apart = self.simulates and (evaluator.route is not Route.XLA or evaluator.problem.chunk is not None)
+        eager = self.run_eagerly or (self.simulates and evaluator.route is Route.HOST)
+        self._network_apart = apart and self.jit_compile
+        tensors = (data.inputs, *data.instances[1:4], data.targets)
+        run: Any = self._eager_run
+        if not eager:
+            run = self._compiled_run(evaluator, self.jit_compile and not apart, tensors)
+
+        def train(steps: int) -> list[float]:
+            began = time.perf_counter()
+            best = state.best_loss, state.best_z, state.non_finite
+            losses, *new = run(*((data,) if eager else tensors), *best, tf.constant(steps))
+            found = losses.numpy()[:steps].tolist()
+            state.best_loss, state.best_z, state.non_finite = new
+            state.seconds += time.perf_counter() - began
+            state.epochs += steps
+            return found
+
+        key = evaluator, str(tf.nest.map_structure(lambda tensor: tuple(tensor.shape), tensors)), apart
+        if not eager and key not in self._rehearsed:
+            try:
+                self._rehearse(lambda steps: run(*tensors, state.best_loss, state.best_z, state.non_finite, steps))
+            except tf.errors.OpError as error:
+                if not (self.simulates and evaluator.leave_xla(error)):
+                    raise
+                return self._prepare(state, data)
             self._rehearsed.add(key)
-        progress.compile_seconds += time.perf_counter() - start
-        callback_list = keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            verbose=1 if verbose == "auto" else verbose,
-            epochs=epochs,
-            steps=1,
-            model=self,
-        )
-        self.stop_training = False
-        callback_list.on_train_begin()
-        losses: list[float] = []
-        epoch = initial_epoch
-        while epoch < epochs and not self.stop_training:
-            steps = min(self._epochs_per_run, epochs - epoch)
-            callback_list.on_epoch_begin(epoch + steps - 1)
-            callback_list.on_train_batch_begin(0)
-            start = time.perf_counter()
-            run_losses, progress.best_loss, progress.best_z, progress.non_finite = one_run(steps)
-            losses.extend(run_losses.numpy()[:steps].tolist())
-            progress.seconds += time.perf_counter() - start
-            progress.epochs += steps
-            epoch += steps
-            logs = {"loss": losses[-1]}
-            callback_list.on_train_batch_end(0, logs)
-            callback_list.on_epoch_end(epoch - 1, logs)
-        callback_list.on_train_end({"loss": losses[-1]} if losses else {})
-        self.history.epoch = list(range(initial_epoch, epoch))
-        self.history.history["loss"] = losses
-        return self.history
+        return train
 
-    def _rehearse(self, run: Callable[[int], Any]) -> None:
-        """Compile and leave nothing behind: run no epoch or, where that would not reach all code, undo one."""
+    def _rehearse(self, run: Callable[[tf.Tensor], Any]) -> None:
+        """Trigger compilation without changing model state: run no epoch or, if that leaves code out, undo one."""
         if not self._network_apart:
-            run(0)
+            run(tf.constant(0))
             return
         variables = [*self.variables, *self.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        run(1)
+        run(tf.constant(1))
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def _compiled_run(self, jit_compile: bool) -> Any:
-        """The function that runs up to ``steps_per_execution`` epochs; traced once per problem and shapes."""
-        if jit_compile not in self._runs:
+    def _compiled_run(self, evaluator: Evaluator, jit_compile: bool, tensors: Sequence[Any]) -> Any:
+        """Return the function that trains up to ``EPOCHS_PER_RUN`` epochs; traced once per evaluator and shapes."""
+        key = evaluator, jit_compile
+        if key not in self._runs:
             # Models of one class share the code by which TensorFlow counts traces: the partial keeps them apart.
-            self._runs[jit_compile] = tf.function(partial(self._run), jit_compile=jit_compile, autograph=False)
-        return self._runs[jit_compile]
+            run = partial(self._run, evaluator)
+            self._runs[key] = tf.function(run, jit_compile=jit_compile, autograph=False)
+        assert self.state is not None
+        best = self.state.best_loss, self.state.best_z, self.state.non_finite
+        # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
+        return self._runs[key].get_concrete_function(*tensors, *best, tf.constant(0))
 
     def _run(
-        self, problem: Any, inputs: Any, x: Any, y: Any, guess: Any, targets: Any,
+        self, evaluator: Evaluator, inputs: Any, x: Any, y: Any, guess: Any, targets: Any,
         best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:  # fmt: skip
-        data = TrainingData(inputs, TensorProblemSet(problem, x, y, guess), targets)
-        losses = tf.TensorArray(tf.float32, size=self._epochs_per_run, element_shape=())
+        data = TrainingData(inputs, TensorProblemSet(evaluator, x, y, guess, self.jit_compile), targets)
+        losses = tf.TensorArray(tf.float32, size=EPOCHS_PER_RUN, element_shape=())
 
-        def epoch(i: tf.Tensor, losses: Any, best_loss: Any, best_z: Any, non_finite: Any) -> tuple[Any, ...]:
-            logs = self.train_step(data)
-            if "z" in logs:
-                better = logs["instance_loss"] < best_loss
-                best_z = tf.where(better[:, None], logs["z"], best_z)
-                best_loss = tf.where(better, logs["instance_loss"], best_loss)
-                non_finite += tf.cast(~tf.math.is_finite(logs["instance_loss"]), tf.int32)
-            return i + 1, losses.write(i, logs["loss"]), best_loss, best_z, non_finite
+        def epoch(i: tf.Tensor, losses: Any, *best: tf.Tensor) -> tuple[Any, ...]:
+            loss, best = self._epoch(data, *best)
+            return i + 1, losses.write(i, loss), *best
 
         _, losses, best_loss, best_z, non_finite = tf.while_loop(
             lambda i, *_: i < steps,
             epoch,
             (tf.constant(0), losses, best_loss, best_z, non_finite),
-            maximum_iterations=self._epochs_per_run,
+            maximum_iterations=EPOCHS_PER_RUN,
         )
         return losses.stack(), best_loss, best_z, non_finite
+
+    def _eager_run(
+        self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        best, losses = (best_loss, best_z, non_finite), []
+        for _ in range(int(steps)):
+            loss, best = self._epoch(data, *best)
+            losses.append(loss)
+        return tf.stack(losses), *best
+
+    def _epoch(
+        self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Train one epoch; return its loss, and the best points so far."""
+        logs = self.train_step(data)
+        if "z" in logs:
+            better = logs["instance_loss"] < best_loss
+            best_z = tf.where(better[:, None], logs["z"], best_z)
+            best_loss = tf.where(better, logs["instance_loss"], best_loss)
+            non_finite += tf.cast(~tf.math.is_finite(logs["instance_loss"]), tf.int32)
+        return logs["loss"], (best_loss, best_z, non_finite)
 
     def _descend(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         variables = self.trainable_variables
@@ -340,6 +356,9 @@ class ProblemSetModel(keras.Model):
         self._adapted.assign(1.0)
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
+        raise NotImplementedError
+
+    def _evaluation(self, problem_set: ProblemSet) -> float:
         raise NotImplementedError
 
     def _named_inputs(self, problem_set: ProblemSet) -> dict[str, tf.Tensor]:

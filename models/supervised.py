@@ -40,7 +40,11 @@ class SupervisedModel(EstimatingModel):
         inputs = self._named_inputs(problem_set)
         if problem_set.truth is None:
             raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
-        space = problem_set.problem.space
+        space = problem_set.space
         space.check_inside(problem_set.truth, "truth")
         targets = space.to_z(problem_set.truth, problem_set.guess)
         return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(targets, tf.float32))
+
+    def _evaluation(self, problem_set: ProblemSet) -> float:
+        data = self._training_data(problem_set)
+        return float(tf.reduce_sum(tf.square(self(data.inputs) - data.targets)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.problem import InverseProblem
+from kerasjoint.problem import Instances, InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.unknown import Unknown
 
@@ -137,8 +137,8 @@ class Billiards(InverseProblem):
             rest = self.simulate(v0, x)
         return ProblemSet(self, x, rest, truth=v0)
 
-    def solved(self, loss: FloatArray, xi: FloatArray, problem_set: ProblemSet) -> NDArray[np.bool_]:
-        """Tell which balls rest within 1 mm of the target."""
+    def solved(self, loss: FloatArray, xi: FloatArray, problem_set: Instances) -> NDArray[np.bool_]:
+        """Return which balls rest within 1 mm of the target."""
         return np.sqrt(loss) <= SOLVED_WITHIN
 
     def _positions(self, n: int, generator: np.random.Generator) -> dict[str, FloatArray]:

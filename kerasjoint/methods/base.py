@@ -12,6 +12,7 @@ from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
 
 
@@ -24,12 +25,15 @@ class Method(ABC):
         Its name in the registry, in rows and in tables.
     role
         ``"learned"`` if it trains a network, so that its estimates are worth refining; else ``"baseline"``.
+    needs_gradient
+        Whether it differentiates the simulator.
     selects_best
         Whether its solution is the best point of a training that sees the true objective, not the last iterate.
     """
 
     name: ClassVar[str]
     role: ClassVar[Literal["baseline", "learned"]] = "baseline"
+    needs_gradient: ClassVar[bool] = True
     selects_best: ClassVar[bool] = False
 
     @abstractmethod
@@ -47,10 +51,9 @@ class LocalMethod(Method):
     history_size
         Number of correction pairs.
     tolerance
-        Converged when the largest component of the scaled gradient is below this (the scaled gradient has length
-        ``first_step`` at the start).
+        Converged when the largest component of the gradient is at most this times its largest component at the start.
     first_step
-        Length of the first trial step, in normalised coordinates, where the call names none. 1 is what SciPy takes.
+        Length of the first trial step, in normalised coordinates. 1 is what SciPy takes.
     """
 
     def __init__(
@@ -62,14 +65,7 @@ class LocalMethod(Method):
         self.tolerance = tolerance
         self.first_step = first_step
 
-    def solve(
-        self,
-        problem_set: ProblemSet,
-        seed: int = 0,
-        *,
-        start: NDArray[np.float64] | None = None,
-        first_step: float | None = None,
-    ) -> Solution:
+    def solve(self, problem_set: ProblemSet, seed: int = 0, *, start: NDArray[np.float64] | None = None) -> Solution:
         """Solve all instances.
 
         Parameters
@@ -80,38 +76,43 @@ class LocalMethod(Method):
             Unused: these methods are deterministic.
         start
             Normalised coordinates (n, d) to start from; default: the guess, z = 0.
-        first_step
-            Length of the first trial step in normalised coordinates; default: the method's own.
         """
-        return self.run(problem_set, start, first_step).solution(self.name, type(self).__name__)
+        return self.run(problem_set, start).solution(self.name, type(self).__name__)
 
-    def run(
-        self, problem_set: ProblemSet, start: NDArray[np.float64] | None = None, first_step: float | None = None
-    ) -> LocalRun:
+    def run(self, problem_set: ProblemSet, start: NDArray[np.float64] | None = None) -> LocalRun:
         """Solve all instances as ``solve`` does; return the whole run, with the points on the way."""
         z = check_start(problem_set, start)
-        first_step = self.first_step if first_step is None else first_step
-        check_positive(first_step=first_step)
-        run = LocalRun(problem_set, z, first_step, self.max_iterations)
-        if run.movable.size:
-            self._advance(run)
+        with stage(self.name, total=len(z)) as done:
+            run = LocalRun(problem_set, z, self.first_step, self.max_iterations, done)
+            if run.movable.size:
+                self._advance(run)
         return run
 
     @abstractmethod
     def _advance(self, run: LocalRun) -> None:
-        """Move the instances that can, tell ``run`` of every iteration, and set how each of them ended."""
+        """Move the instances that can, report every iteration to ``run``, and set how each of them ended."""
 
 
-def check_problem_set(problem_set: ProblemSet) -> ProblemSet:
-    """Return the problem set, or refuse what is none."""
+def check_problem_set(problem_set: object, argument: str = "problem_set") -> ProblemSet:
+    """Validate and return the problem set."""
     if not isinstance(problem_set, ProblemSet):
-        raise ArgumentError("problem_set", "a ProblemSet", type(problem_set).__name__)
+        raise ArgumentError(argument, "a ProblemSet", type(problem_set).__name__)
     return problem_set
+
+
+def draw_examples(problem_set: ProblemSet, seed: int) -> ProblemSet:
+    """Draw as many examples with known unknowns as there are instances, and check that they are of the same shapes."""
+    problem = problem_set.problem
+    name = problem.hook_name("sample_training")
+    examples = check_problem_set(problem.sample_training(len(problem_set), seed), name)
+    if examples.truth is None:
+        raise ArgumentError(name, "examples whose true unknowns are known", "truth=None")
+    return examples
 
 
 def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Return the start (n, d) in normalised coordinates."""
-    shape = (len(check_problem_set(problem_set)), problem_set.problem.space.size)
+    shape = (len(check_problem_set(problem_set)), problem_set.space.size)
     if start is None:
         return np.zeros(shape)
     start = np.asarray(start, dtype=np.float64)

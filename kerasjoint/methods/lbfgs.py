@@ -79,13 +79,14 @@ class LBFGS(LocalMethod):
         ``gradient``, of all instances at their current points, is kept up to date.
         """
         scale = run.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
+        tolerance = self.tolerance * run.largest[rows] * scale
         state = loop.start(run.z[rows], run.loss[rows] * scale, gradient[rows] * scale[:, None])
         began_at = run.loss[rows]
-        run.status[rows] = Status.ITERATIONS
+        run.status[rows] = Status.RUNNING
         failed_rows: list[NDArray[Any]] = []
         stagnation = Stagnation(began_at)
         while rows.size:
-            state = loop.advance(run.objective, state, rows, scale, self.tolerance)
+            state = loop.advance(run.objective, state, rows, scale, tolerance)
             gradient[rows] = state.objective_gradient / scale[:, None]
             run.reach(rows, state.position, state.objective_value / scale)
             used_up = run.iterations[rows] >= self.max_iterations
@@ -94,14 +95,13 @@ class LBFGS(LocalMethod):
             # A fresh history that gets nowhere twice has reached what the precision allows.
             stuck = failed & ~(run.loss[rows] < began_at) & (attempt > 0)
             stalled = rows[failed | stagnant]
-            since_start = run.first_step / np.linalg.norm(run.gradient[stalled], axis=1)
-            largest = np.abs(gradient[stalled]).max(axis=1) * since_start
-            run.status[stalled] = stalled_status(largest, run.first_step)
-            run.status[rows[state.converged]] = Status.CONVERGED
+            run.end(rows[used_up], Status.ITERATIONS)
+            run.end(stalled, stalled_status(np.abs(gradient[stalled]).max(axis=1) / run.largest[stalled]))
+            run.end(rows[state.converged], Status.CONVERGED)
             failed_rows.append(rows[failed & ~stuck & ~used_up])
             keep = ~(state.converged | state.failed | used_up | stagnant)
             if not keep.all():
-                rows, scale, began_at = rows[keep], scale[keep], began_at[keep]
+                rows, scale, tolerance, began_at = rows[keep], scale[keep], tolerance[keep], began_at[keep]
                 stagnation.keep(keep)
                 state = loop.keep(state, keep)
         return np.sort(np.concatenate(failed_rows))
@@ -136,7 +136,7 @@ class _TfpLoop:
         flag, matrix = tf.TensorSpec((None,), tf.bool), tf.TensorSpec((None, size), tf.float64)
         pairs = tf.TensorSpec((history_size, None, size), tf.float64)
         state = _TfpState(flag, flag, scalar, scalar, matrix, vector, matrix, pairs, pairs)
-        self._step = tf.function(self._one_iteration, input_signature=(state, tf.TensorSpec((), tf.float64)))
+        self._step = tf.function(self._one_iteration, input_signature=(state, vector))
         self._compiled = False
 
     def compile_seconds(self) -> float:
@@ -154,7 +154,12 @@ class _TfpLoop:
         return _TfpState(none, none, np.int32(0), np.int32(1), z, value, gradient, pairs, pairs)
 
     def advance(
-        self, objective: CountingObjective, state: _TfpState, rows: NDArray[Any], scale: FloatArray, tolerance: float
+        self,
+        objective: CountingObjective,
+        state: _TfpState,
+        rows: NDArray[Any],
+        scale: FloatArray,
+        tolerance: FloatArray,
     ) -> _TfpState:
         """Run one iteration on the instances ``rows``, whose objectives are multiplied by ``scale``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,8 @@ class LocalRun:
         Length of the first trial step.
     max_iterations
         The largest number of iterations of an instance.
+    done
+        Takes how many instances ended, for showing progress.
 
     Attributes
     ----------
@@ -51,7 +53,7 @@ class LocalRun:
     gradient
         At the start, (n, d).
     status
-        How each instance ended; ``ITERATIONS`` until that is set.
+        How each instance ended; ``RUNNING`` until that is set.
 
     Example
     -------
@@ -60,10 +62,18 @@ class LocalRun:
     >>> run.solution("lbfgs", "LBFGS")
     """
 
-    def __init__(self, problem_set: ProblemSet, start: FloatArray, first_step: float, max_iterations: int) -> None:
+    def __init__(
+        self,
+        problem_set: ProblemSet,
+        start: FloatArray,
+        first_step: float,
+        max_iterations: int,
+        done: Callable[[int], None] = lambda count: None,
+    ) -> None:
         self._began = time.perf_counter()
         self.objective = CountingObjective(problem_set)
         self.first_step = first_step
+        self._done = done
         self.z = start.copy()
         self.loss, self.gradient = self.objective(start, np.arange(len(start)))
         self.status = initial_status(self.loss, self.gradient)
@@ -71,6 +81,9 @@ class LocalRun:
         immovable = np.flatnonzero(self.status == Status.NON_FINITE)
         if immovable.size:
             self.loss[immovable] = self.objective.value(start[immovable], immovable)
+        # What tolerances are relative to, and what scales the first step; 1 where there is no way to go.
+        self.largest = _or_one(np.abs(self.gradient).max(axis=1))
+        self.norm = _or_one(np.linalg.norm(self.gradient, axis=1))
         self.iterations = np.zeros(len(start), dtype=np.int64)
         self._evaluations = self.objective.evaluations.copy()
         self._start = Checkpoint(0, start.copy(), self.loss.copy(), self._evaluations.copy())
@@ -80,11 +93,16 @@ class LocalRun:
 
     @property
     def movable(self) -> Rows:
-        """The instances that are not ended."""
-        return np.flatnonzero(self.status == Status.ITERATIONS)
+        """The instances that have not ended."""
+        return np.flatnonzero(self.status == Status.RUNNING)
+
+    def end(self, rows: Rows, status: NDArray[np.int8] | Status) -> None:
+        """Set how the instances ``rows`` (m,) ended."""
+        self.status[rows] = status
+        self._done(int(np.count_nonzero(self.status != Status.RUNNING)))
 
     def reach(self, rows: Rows, z: FloatArray, loss: FloatArray) -> None:
-        """Take in that the instances ``rows`` (m,) ended an iteration at ``z`` (m, d)."""
+        """Record that the instances ``rows`` (m,) ended an iteration at ``z`` (m, d)."""
         evaluations = self.objective.evaluations[rows]
         self.iterations[rows] += 1
         self.z[rows], self.loss[rows], self._evaluations[rows] = z, loss, evaluations
@@ -127,8 +145,12 @@ class LocalRun:
 
 
 def initial_status(loss: FloatArray, gradient: FloatArray) -> NDArray[np.int8]:
-    """Status at the start: ``NON_FINITE``, ``STATIONARY``, or ``ITERATIONS`` for those that can move."""
-    status = np.full(len(loss), Status.ITERATIONS, dtype=np.int8)
+    """Status at the start: ``NON_FINITE``, ``STATIONARY``, or ``RUNNING`` for those that can move."""
+    status = np.full(len(loss), Status.RUNNING, dtype=np.int8)
     status[~np.any(gradient, axis=1)] = Status.STATIONARY
     status[~np.isfinite(loss)] = Status.NON_FINITE
     return status
+
+
+def _or_one(size: FloatArray) -> FloatArray:
+    return np.where(size > 0, size, 1.0)

@@ -16,7 +16,6 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 EPSILON = float(np.finfo(np.float64).eps)
-GOING_ON = np.int8(-1)
 
 
 class LockstepLBFGS(LocalMethod):
@@ -40,34 +39,26 @@ class LockstepLBFGS(LocalMethod):
 
     def _advance(self, run: LocalRun) -> None:
         rows = run.movable
-        active = _Active(rows, run.z[rows], run.loss[rows], run.gradient[rows], run.first_step, self.history_size)
+        active = _Active(run, rows, self.history_size)
         while active.rows.size:
             moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
             run.reach(active.rows[moved], active.z[moved], active.loss[moved])
-            ended = verdict != GOING_ON
+            ended = verdict != Status.RUNNING
             if ended.any():
-                run.status[active.rows[ended]] = verdict[ended]
+                run.end(active.rows[ended], verdict[ended])
                 active.keep(~ended)
 
 
 class _Active:
     """The instances that are not done: iterate, history and line search of each, in arrays with m on axis 0."""
 
-    def __init__(
-        self,
-        rows: NDArray[np.intp],
-        z: FloatArray,
-        loss: FloatArray,
-        gradient: FloatArray,
-        first_step: float,
-        history_size: int,
-    ) -> None:
+    def __init__(self, run: LocalRun, rows: NDArray[np.intp], history_size: int) -> None:
+        z, loss, gradient = run.z[rows], run.loss[rows], run.gradient[rows]
         m, size = z.shape
         self.rows, self.z, self.loss, self.gradient = rows, z, loss, gradient
         self.iterations = np.zeros(m, dtype=np.int64)
-        self._first_step = np.full(m, first_step)
-        self._scale = first_step / np.linalg.norm(gradient, axis=1)
-        self._length = np.full(m, first_step)
+        self._largest_at_start = run.largest[rows]
+        self._length = np.full(m, run.first_step)
         # Correction pairs in a ring, the latest at (pairs - 1) mod history_size; unused ones are zero: no correction.
         self._pairs = np.zeros(m, dtype=np.int64)
         self._moves, self._changes = np.zeros((2, m, history_size, size))
@@ -75,7 +66,7 @@ class _Active:
         # Where the line search's best trial is.
         self._near_z, self._near_loss, self._near_gradient = z.copy(), loss.copy(), gradient.copy()
         self._stagnation = Stagnation(loss)
-        self._direction = -gradient * self._scale[:, None]
+        self._direction = -gradient * (run.first_step / run.norm[rows])[:, None]
         self._search = LineSearch(loss, np.vecdot(gradient, self._direction))
 
     def keep(self, mask: Mask) -> None:
@@ -99,15 +90,15 @@ class _Active:
         failed = ended & ~moved
         self._move(np.flatnonzero(moved))
 
-        largest = np.abs(self.gradient).max(axis=1) * self._scale
+        largest = np.abs(self.gradient).max(axis=1) / self._largest_at_start
         stuck = failed & (self._pairs == 0)
         stalled = stuck | self._stagnation.update(self.loss, moved)
-        verdict = np.where(stalled, stalled_status(largest, self._first_step), GOING_ON)
+        verdict = np.where(stalled, stalled_status(largest), Status.RUNNING)
         verdict[moved & (self.iterations >= max_iterations)] = Status.ITERATIONS
         verdict[moved & (largest <= tolerance)] = Status.CONVERGED
 
         self._forget(np.flatnonzero(failed))
-        turning = np.flatnonzero(ended & (verdict == GOING_ON))
+        turning = np.flatnonzero(ended & (verdict == Status.RUNNING))
         slope = self._turn(turning)
         verdict[turning[slope >= -EPSILON * np.abs(self.loss[turning])]] = Status.PRECISION
         return moved, verdict

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.best import keep_better
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
-
-FloatArray = NDArray[np.float64]
 
 BATCH = 256
 
@@ -50,16 +50,18 @@ class MultiStart(Method):
         """Solve all instances; see ``Method.solve``."""
         generator = np.random.default_rng(np.random.SeedSequence([seed, len(check_problem_set(problem_set))]))
         best = self._local.solve(problem_set)
-        start, history = best.history.iloc[:1], History(problem_set)
+        first, history = best.history.iloc[:1], History(problem_set)
         runs = 1
         history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
-        while (best.evaluations < self.evaluations).any():
-            rows = self._next_rows(best.evaluations)
-            found = self._local.solve(problem_set[rows], start=_draw(problem_set, rows, generator))
-            best = _keep_better(best, rows, found)
-            runs += 1
-            history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
-        curve = pd.concat([start, history.frame], ignore_index=True)
+        with stage(self.name, total=len(problem_set) * self.evaluations) as done:
+            while (best.evaluations < self.evaluations).any():
+                rows = self._next_rows(best.evaluations)
+                start = problem_set.space.draw(problem_set.guess[rows], generator)
+                best = _keep_better(best, rows, self._local.solve(problem_set[rows], start=start))
+                runs += 1
+                history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
+                done(int(np.minimum(best.evaluations, self.evaluations).sum()))
+        curve = pd.concat([first, history.frame], ignore_index=True)
         return replace(best, method=self.name, solver=type(self).__name__, history=curve)
 
     def _next_rows(self, spent: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -70,24 +72,11 @@ class MultiStart(Method):
         return np.tile(rows, copies)
 
 
-def _draw(problem_set: ProblemSet, rows: NDArray[np.intp], generator: np.random.Generator) -> FloatArray:
-    """Draw starts in normalised coordinates, (m, d)."""
-    space, guess = problem_set.problem.space, problem_set.guess[rows]
-    normal = generator.standard_normal(guess.shape)
-    share = generator.uniform(0.0, 1.0, guess.shape)
-    lower, upper = (np.where(space.bounded, bound, 0.0) for bound in (space.lower, space.upper))
-    inside = np.clip(lower + share * (upper - lower), np.nextafter(lower, upper), np.nextafter(upper, lower))
-    return np.where(space.bounded, space.to_z(np.where(space.bounded, inside, guess), guess), normal)
-
-
 def _keep_better(best: Solution, rows: NDArray[np.intp], found: Solution) -> Solution:
     """Return the better of both for each instance, ``found`` being runs of the instances ``rows`` (m,)."""
-    arrays = {name: getattr(best, name).copy() for name in ("xi", "z", "loss", "status")}
-    # The last assignment to an index stays: so the runs are gone through from the worst to the best.
-    order = np.argsort(-found.loss, kind="stable")
-    order = order[found.loss[order] < best.loss[rows[order]]]
-    for name, array in arrays.items():
-        array[rows[order]] = getattr(found, name)[order]
+    names = ("xi", "z", "loss", "status")
+    arrays = {name: getattr(best, name).copy() for name in names}
+    keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
     counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
     for name, count in counts.items():
         np.add.at(count, rows, getattr(found, name))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.base import check_positive, check_problem_set
+from kerasjoint.methods.base import check_positive, check_problem_set, draw_examples
 from kerasjoint.methods.lbfgs import LBFGS
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.supervised import training_seed
@@ -23,8 +23,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.unknown import Unknown
 
-INSIDE = 1 - 1e-3
-BOUNDARY = ("boundary middle", "boundary half range", "boundary weight")
+BOUNDARY = ("boundary middle", "boundary half range", "boundary weight", "boundary guess")
 
 
 class NeuralAdjoint(NetworkMethod):
@@ -50,6 +49,7 @@ class NeuralAdjoint(NetworkMethod):
     """
 
     name = "neural-adjoint"
+    needs_gradient = False
 
     def __init__(
         self,
@@ -69,23 +69,24 @@ class NeuralAdjoint(NetworkMethod):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
-        n = len(check_problem_set(problem_set))
-        examples = problem_set.problem.sample_training(n, training_seed(seed))
-        model = MODELS.get(SurrogateModel, problem_set, self, seed)
-        self._train(model, examples, [])
+        examples = draw_examples(check_problem_set(problem_set), training_seed(seed))
         at_guess = problem_set.objective(problem_set.guess)
         finite = at_guess[np.isfinite(at_guess)]
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
-        surrogate_set = _surrogate_set(problem_set, examples, model, weight)
-        # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
-        run = LBFGS(tolerance=1e-5).run(surrogate_set)
-        adjoint = run.solution(self.name, type(self).__name__)
+        with MODELS.borrow(SurrogateModel, problem_set, self, seed) as model:
+            self._train(model, examples, [])
+            surrogate_set = _surrogate_set(problem_set, examples, model, weight)
+            # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
+            run = LBFGS(tolerance=2e-5).run(surrogate_set)
+            adjoint = run.solution(self.name, type(self).__name__)
+            spent, compiling = model.state.seconds, model.state.compile_seconds
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
         if self.keep_start:
             kept = ~(loss < at_guess)
             xi[kept], z[kept], loss[kept] = problem_set.guess[kept], 0.0, at_guess[kept]
         last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
+        n = len(problem_set)
         return replace(
             adjoint,
             problem_set=problem_set,
@@ -95,59 +96,76 @@ class NeuralAdjoint(NetworkMethod):
             status=np.full(n, Status.TRAINED, dtype=np.int8),
             # One simulation made each example; the surrogate's own evaluations cost no simulation.
             evaluations=np.ones(n, dtype=np.int64),
-            seconds=model.progress.seconds + adjoint.seconds,
-            compile_seconds=model.progress.compile_seconds + adjoint.compile_seconds,
+            seconds=spent + adjoint.seconds,
+            compile_seconds=compiling + adjoint.compile_seconds,
             last=Point(last_xi, last_z, problem_set.objective(last_xi)),
-            history=_true_history(problem_set, run, adjoint.history["seconds"] + model.progress.seconds),
+            history=_true_history(problem_set, run, adjoint.history["seconds"] + spent),
         )
 
 
-class _SurrogateProblem(InverseProblem):
-    """The proxy of a problem: the surrogate beside the boundary loss, at linear and unbounded unknowns."""
+class SurrogateProblem(InverseProblem):
+    """A problem whose simulator is a surrogate, at linear and unbounded unknowns.
+
+    Misfit and regularizer are those of the true problem, and the boundary loss is added to the latter. ``x`` holds the
+    true condition and, under the names of ``BOUNDARY``, the box of the examples and each instance's guess.
+    """
 
     def __init__(self, problem: InverseProblem, model: SurrogateModel, y_shape: tuple[int, ...]) -> None:
-        self._problem = problem
-        self._model = model
-        self._y_shape = y_shape
+        self.true_problem = problem
+        self.model = model
+        self.y_shape = y_shape
         self.unknowns = (Unknown("linear", shape=(problem.space.size,), scale=1.0),)
 
-    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> Any:
-        linear, weight = xi["linear"], x["boundary weight"]
-        condition = {name: tf.cast(array, tf.float32) for name, array in x.items() if name not in BOUNDARY}
-        observation = self._model.observation(tf.cast(linear, tf.float32), condition, self._y_shape)
-        excess = tf.nn.relu(tf.abs(linear - x["boundary middle"]) - x["boundary half range"])
-        return tf.cast(observation, linear.dtype), weight * tf.reduce_sum(excess, axis=1)
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the observation that the surrogate expects."""
+        condition = {name: tf.cast(array, tf.float32) for name, array in _true_condition(x).items()}
+        observation = self.model.observation(tf.cast(xi["linear"], tf.float32), condition, self.y_shape)
+        return tf.cast(observation, xi["linear"].dtype)
 
-    def loss(self, prediction: Any, y: tf.Tensor) -> tf.Tensor:
-        observation, boundary = prediction
-        return self._problem.loss(observation, y) + boundary
+    def residuals(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> Any:
+        """Return the residuals of the true problem."""
+        return self.true_problem.residuals(prediction, y, _true_condition(x))
+
+    def misfit(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the misfit of the true problem."""
+        return self.true_problem.misfit(prediction, y, _true_condition(x))
+
+    def regularizer(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the regularizer of the true problem and the boundary loss."""
+        linear, space = xi["linear"], self.true_problem.space
+        excess = tf.nn.relu(tf.abs(linear - x["boundary middle"]) - x["boundary half range"])
+        true_xi = x["boundary guess"] + tf.constant(space.scale, linear.dtype) * linear
+        true_regularizer = self.true_problem.regularizer(space.unflatten(true_xi), _true_condition(x))
+        return true_regularizer + x["boundary weight"] * tf.reduce_sum(excess, axis=1)
+
+
+def _true_condition(x: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: array for name, array in x.items() if name not in BOUNDARY}
 
 
 def _surrogate_set(problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float) -> ProblemSet:
     """The problem set on the surrogate; the box of the examples travels as condition."""
     assert examples.truth is not None
-    n, scale = len(problem_set), problem_set.problem.space.scale
+    n, scale = len(problem_set), problem_set.space.scale
     low, high = examples.truth.min(axis=0), examples.truth.max(axis=0)
     condition = dict(problem_set.x) | {
         "boundary middle": ((low + high) / 2 - problem_set.guess) / scale,
         "boundary half range": np.tile((high - low) / 2 / scale, (n, 1)),
         "boundary weight": np.full(n, weight),
+        "boundary guess": problem_set.guess,
     }
-    # A model that is trained again keeps its compiled proxy, which reads the weights of the moment.
-    if model.proxy is None:
-        model.proxy = _SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
-    return ProblemSet(model.proxy, condition, problem_set.y)
+    # A model that is trained again keeps its compiled surrogate problem, which reads the weights of the moment.
+    if model.surrogate_problem is None:
+        model.surrogate_problem = SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
+    return ProblemSet(model.surrogate_problem, condition, problem_set.y)
 
 
 def _true_coordinates(
     problem_set: ProblemSet, linear: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Map linear coordinates to unknowns just inside the problem's bounds, and these to normalised coordinates."""
-    space = problem_set.problem.space
-    xi = problem_set.guess + space.scale * linear
-    middle = np.where(space.bounded, space.upper - space.scale, 0.0)
-    limited = middle + np.clip(xi - middle, -INSIDE * space.scale, INSIDE * space.scale)
-    xi = np.where(space.bounded, limited, xi)
+    space = problem_set.space
+    xi = space.move_inside(problem_set.guess + space.scale * linear)
     return xi, space.to_z(xi, problem_set.guess)
 
 

@@ -31,12 +31,13 @@ class ScipyLBFGS(LocalMethod):
 
     def _advance(self, run: LocalRun) -> None:
         for i in run.movable:
-            run.status[i] = self._minimize(run, i)
+            run.end(np.array([i]), self._minimize(run, i))
 
-    def _minimize(self, run: LocalRun, instance: np.intp) -> np.int8:
+    def _minimize(self, run: LocalRun, instance: np.intp) -> Status:
         row, unit = np.array([instance]), run.first_step
         start = run.z[instance]
-        scale = unit / float(np.linalg.norm(run.gradient[instance]))
+        scale = unit / float(run.norm[instance])
+        tolerance = self.tolerance * float(run.largest[instance]) * scale * unit
 
         def scaled(z: FloatArray) -> tuple[float, FloatArray]:
             loss, gradient = run.objective(z[None] * unit, row)
@@ -57,11 +58,13 @@ class ScipyLBFGS(LocalMethod):
                 "maxfun": 20 * self.max_iterations,
                 "maxcor": self.history_size,
                 "ftol": 0.0,
-                "gtol": self.tolerance * unit,
+                "gtol": tolerance,
             },
         )
         if result.status == 1:
-            return np.int8(Status.ITERATIONS)
+            return Status.ITERATIONS
         # SciPy calls it convergence, too, when a line search comes back to where it started.
-        largest = np.abs(result.jac).max(keepdims=True) / unit
-        return np.int8(Status.CONVERGED) if largest[0] <= self.tolerance else stalled_status(largest, unit)[0]
+        largest = np.abs(result.jac).max(keepdims=True)
+        if largest[0] <= tolerance:
+            return Status.CONVERGED
+        return Status(stalled_status(largest / (tolerance / self.tolerance))[0])

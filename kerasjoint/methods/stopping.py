@@ -1,4 +1,4 @@
-"""When a local method gives an instance up, and what it then says of it."""
+"""Stagnation test and termination status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL_GRADIENT = 1e-4
 
 
 class Stagnation:
-    """Tells which instances had five idle iterations since they last gained 1e-9 of their loss.
+    """Finds which instances had five idle iterations since they last gained 1e-9 of their loss.
 
     Idle is an iteration that gains no more than the one before. Where gains grow, an optimiser leaves a plateau, such
     as a bound in normalised coordinates, with longer and longer steps: these are waited for.
@@ -29,7 +29,7 @@ class Stagnation:
         self._idle = np.zeros(len(loss), dtype=int)
 
     def update(self, loss: FloatArray, moved: Mask) -> Mask:
-        """Take in the losses (m,) of instances after an iteration, where ``moved``; return where nothing happens."""
+        """Record the losses (m,) of instances after an iteration, where ``moved``; return where nothing happens."""
         gained = moved & (self._reference - loss > STAGNATION * np.abs(self._reference))
         self._reference = np.where(gained, loss, self._reference)
         gain = self._previous - loss
@@ -44,9 +44,9 @@ class Stagnation:
             setattr(self, name, value[mask])
 
 
-def stalled_status(largest: FloatArray, first_step: float | FloatArray) -> NDArray[np.int8]:
-    """Return what to call instances that find no decrease: ``PRECISION`` if the gradient is small, else ``FAILED``.
+def stalled_status(largest: FloatArray) -> NDArray[np.int8]:
+    """Return the status of instances that find no decrease: ``PRECISION`` if the gradient is small, else ``FAILED``.
 
-    ``largest`` is the largest component of the scaled gradient, whose length was ``first_step`` at the start.
+    ``largest`` is the largest component of the gradient over that at the start.
     """
-    return np.where(largest <= SMALL_GRADIENT * first_step, Status.PRECISION, Status.FAILED).astype(np.int8)
+    return np.where(largest <= SMALL_GRADIENT, Status.PRECISION, Status.FAILED).astype(np.int8)

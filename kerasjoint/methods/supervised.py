@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerasjoint.methods.base import check_problem_set
-from kerasjoint.methods.training import MODELS, Curve, NetworkMethod
+from kerasjoint.methods.base import check_problem_set, draw_examples
+from kerasjoint.methods.training import MODELS, NetworkMethod, Trace
 from kerasjoint.models import SupervisedModel
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
@@ -24,17 +24,18 @@ class Supervised(NetworkMethod):
     """
 
     name = "supervised"
+    needs_gradient = False
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn from examples and estimate all instances; ``seed`` draws the examples and the initial weights."""
-        n = len(check_problem_set(problem_set))
-        examples = problem_set.problem.sample_training(n, training_seed(seed))
-        model = MODELS.get(SupervisedModel, problem_set, self, seed)
-        curve = Curve(problem_set)
-        self._train(model, examples, [curve])
-        solution = model.solution(problem_set)
+        examples = draw_examples(check_problem_set(problem_set), training_seed(seed))
+        with MODELS.borrow(SupervisedModel, problem_set, self, seed) as model:
+            trace = Trace(problem_set)
+            self._train(model, examples, [trace])
+            solution = model.solution(problem_set)
         # One simulation made each example.
-        return replace(solution, evaluations=solution.evaluations + 1, history=curve.frame, solver=type(self).__name__)
+        evaluations = solution.evaluations + 1
+        return replace(solution, evaluations=evaluations, history=trace.frame, solver=type(self).__name__)
 
 
 def training_seed(seed: int) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.problem import InverseProblem
+from kerasjoint.problem import Instances, InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.kuramoto_sivashinsky.exponential import coefficients, excess_amplification
 from kerasjoint.problems.kuramoto_sivashinsky.spectrum import Spectrum
@@ -221,8 +221,8 @@ class KuramotoSivashinsky(InverseProblem):
         condition = {"initial": cosines @ np.cos(phase) + sines @ np.sin(phase)}
         return ProblemSet(self, condition, self.simulate(truth, condition), truth)
 
-    def solved(self, loss: NDArray[Any], xi: NDArray[Any], problem_set: ProblemSet) -> NDArray[np.bool_]:
-        """Tell which instances reproduce the observation to rounding: a loss of at most 1e-18 |y|^2."""
+    def solved(self, loss: NDArray[Any], xi: NDArray[Any], problem_set: Instances) -> NDArray[np.bool_]:
+        """Return which instances reproduce the observation to rounding: a loss of at most 1e-18 |y|^2."""
         flat = problem_set.y.reshape(len(problem_set), -1)
         return loss <= _SOLVED * np.vecdot(flat, flat)
 

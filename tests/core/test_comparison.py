@@ -83,7 +83,9 @@ def test_equal_instances_compare_even_when_built_twice(solutions: dict[str, Solu
 def test_different_instances_are_refused(solved: Solution, billiards: ProblemSet) -> None:
     smaller, drawn_anew = decay_set(Decay(), n=4), decay_set(Decay(), n=5, seed=1)
     later = ProblemSet(solved.problem_set.problem, {"time": solved.problem_set.x["time"] + 1}, solved.problem_set.y)
-    for other in (smaller, drawn_anew, later):
+    with pytest.raises(ArgumentError, match="loss: expected 4 instances as in the problem set, got 5"):
+        replace(solved, problem_set=smaller)
+    for other in (drawn_anew, later):
         with pytest.raises(ArgumentError, match=r"solutions\['b'\]: expected a solution of the problem set of 'a'"):
             compare({"a": solved, "b": replace(solved, problem_set=other)}, reference="a")
     # In billiards the target is everywhere the same: the condition alone tells instances apart.

@@ -128,14 +128,17 @@ def test_concatenating_undoes_slicing(problem: Decay) -> None:
     assert ProblemSet.concatenate([problem_set, without]).truth is None
 
 
+class Steeper(Decay):
+    factor = 2.0
+
+
 def test_concatenating_what_does_not_belong_together_is_refused(problem: Decay) -> None:
     first = decay_set(problem, n=2)
     longer = {"time": np.tile(first.x["time"], 2)}
     for other in (
-        decay_set(Decay(), n=2),
-        ProblemSet(problem, {}, first.y),
-        ProblemSet(problem, first.x, TIME[:2]),
-        ProblemSet(problem, longer, first.y),
+        decay_set(Steeper(), n=2),
+        ProblemSet(Decay(), first.x | {"more": np.zeros(2)}, first.y),
+        ProblemSet(problem, longer, np.tile(first.y, 2)),
     ):
         with pytest.raises(ArgumentError, match="problem_sets"):
             ProblemSet.concatenate([first, other])

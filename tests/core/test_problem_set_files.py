@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -109,8 +110,8 @@ def test_a_failed_save_leaves_the_old_file(
 ) -> None:
     before = saved.read_bytes()
 
-    def half_written(path: Path, **arrays: np.ndarray) -> None:
-        Path(path).write_bytes(b"PK half")
+    def half_written(stream: BinaryIO, **arrays: np.ndarray) -> None:
+        stream.write(b"PK half")
         raise OSError("no space left on device")
 
     def denied(*paths: object) -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import Decay, decay_set
+from helpers import Decay, assert_same_bits, decay_set
 
-from kerasjoint import ArgumentError, ProblemSet, Solution, Status
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
 from kerasjoint.counting import CountingObjective, History
+from kerasjoint.methods import LockstepLBFGS
 from kerasjoint.solution import Point, best_of
 
 
@@ -33,7 +38,7 @@ def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", eval
 
 
 def test_a_status_is_an_integer_with_a_message() -> None:
-    assert [int(status) for status in Status] == list(range(7))
+    assert [int(status) for status in Status] == list(range(9))
     assert all(len(status.message) > 10 for status in Status)
     assert Status(3) is Status.STATIONARY
     assert "gradient is exactly zero" in Status(np.int8(3)).message
@@ -109,3 +114,40 @@ def test_history_rows_are_statistics_of_the_instances() -> None:
     assert (row["iteration"], row["evaluations"], row["seconds"]) == (3, 7, 0.5)
     assert (row["mean"], row["solved"]) == (np.inf, 0.2)
     assert (row["lower_quartile"], row["median"], row["upper_quartile"]) == (1, 2, 5)
+
+
+def test_saving_and_loading_and_pickling(decay: ProblemSet, tmp_path: Path) -> None:
+    solution = LockstepLBFGS().solve(decay)
+    path = solution.save(tmp_path / "solution.npz")
+    for again in (Solution.load(Decay(), path), pickle.loads(pickle.dumps(solution)), copy.deepcopy(solution)):
+        assert_same_bits(solution, again)
+        np.testing.assert_array_equal(again.solved, solution.solved)
+        pd.testing.assert_frame_equal(again.history, solution.history, check_dtype=False)
+        assert repr(again) == repr(solution)
+        assert again.is_of(decay)
+        assert (refine(decay, again).loss <= solution.loss).all()
+
+
+def test_loading_refuses_another_problem_and_other_files(decay: ProblemSet, tmp_path: Path) -> None:
+    class Other(Decay):
+        factor = 2.0
+
+    path = made(decay, decay.truth[:, 0]).save(tmp_path / "solution.npz")
+    with pytest.raises(ArgumentError, match=r"problem: expected the problem, with its constants, .* got Other"):
+        Solution.load(Other(), path)
+    with pytest.raises(ArgumentError, match=r"set\.npz: expected what Solution\.save wrote"):
+        Solution.load(Decay(), decay.save(tmp_path / "set.npz"))
+
+
+def test_looking_at_a_solution_runs_no_simulation(decay: ProblemSet) -> None:
+    problem_set = ProblemSet(Decay(), decay.x, decay.y, truth=decay.truth)
+    solution = made(problem_set, problem_set.truth[:, 0])
+    evaluator = problem_set.evaluator
+    before = evaluator.values, evaluator.gradients
+    history = History(problem_set)
+    for _ in range(3):
+        history.record(1, 1.0, 0.1, solution.z, solution.loss)
+        repr(solution), repr(problem_set), solution.to_frame(), solution.last_iterate, best_of([solution, solution])
+        assert solution.is_of(ProblemSet(Decay(), decay.x, decay.y))
+        assert problem_set[:2].truth_loss is not None
+    assert (evaluator.values, evaluator.gradients) == before

@@ -9,7 +9,7 @@ from kerasjoint.methods.local_run import LocalRun, initial_status
 
 def test_status_at_the_start() -> None:
     status = initial_status(np.array([1.0, 1.0, np.inf]), np.array([[0.0, 1e-300], [0.0, 0.0], [0.0, 0.0]]))
-    assert status.tolist() == [Status.ITERATIONS, Status.STATIONARY, Status.NON_FINITE]
+    assert status.tolist() == [Status.RUNNING, Status.STATIONARY, Status.NON_FINITE]
 
 
 def test_checkpoints_line_up_instances_that_advance_at_their_own_pace() -> None:

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import tensorflow as tf
 
-from kerasjoint import ArgumentError, Solution, Status, minimize
+from kerasjoint import ArgumentError, SimulatorError, Solution, Status, minimize
 from kerasjoint.methods import LBFGS, Reparameterized
 
 TARGETS = np.random.default_rng(0).uniform(-1, 1, (5, 2))
@@ -41,6 +41,43 @@ def test_bounds_hold_like_scipys() -> None:
     assert ((result.x >= low) & (result.x <= high)).all()
 
 
+ONE_SIDED = [(None, None), (0.2, None), (None, 0.3), (0.1, 0.9)]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [ONE_SIDED, scipy.optimize.Bounds([-np.inf, 0.2, -np.inf, 0.1], [np.inf, np.inf, 0.3, 0.9])],
+    ids=["pairs", "Bounds"],
+)
+def test_bounds_of_every_kind_hold_like_scipys(bounds: object) -> None:
+    start = np.tile([0.0, 0.5, 0.0, 0.5], (6, 1))
+    targets = np.random.default_rng(1).uniform(-1, 1, (6, 4))
+    weight = np.array([1.0, 4.0, 2.0, 3.0])
+    result = minimize(
+        lambda x, a, w: w * tf.reduce_sum(weight * (x - a) ** 2, axis=1),
+        start,
+        (targets, 2.5),
+        "lockstep-lbfgs",
+        bounds,
+    )
+    for x, loss, target in zip(result.x, result.fun, targets, strict=True):
+        found = scipy.optimize.minimize(
+            lambda p, target=target: 2.5 * np.sum(weight * (p - target) ** 2), start[0], bounds=bounds
+        )
+        np.testing.assert_allclose(x, found.x, atol=2e-4)
+        assert loss == pytest.approx(found.fun, abs=1e-6)
+
+
+def test_options_reach_the_method_and_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    few = minimize(bowl, START, TARGETS, "lockstep-lbfgs", options={"max_iterations": 1}, verbose=1)
+    assert few.nit.tolist() == [1] * 5
+    shown = capsys.readouterr()
+    assert "lockstep-lbfgs" in shown.err
+    assert not shown.out
+    minimize(bowl, START, TARGETS, "lockstep-lbfgs", options={"max_iterations": 1})
+    assert not capsys.readouterr().err
+
+
 def test_without_arguments_and_with_a_single_one() -> None:
     single = minimize(bowl, START, args=TARGETS, method="lbfgs")
     np.testing.assert_allclose(single.x, TARGETS, atol=1e-7)
@@ -64,25 +101,31 @@ def test_failure_is_told_per_instance() -> None:
         ({"x0": [["a", "b"]]}, "x0: expected real numbers"),
         ({"x0": START + 9, "bounds": [(-1, 1)] * 2}, "x0: expected values strictly inside .* instances 0, 1"),
         ({"fun": "bowl"}, "fun: expected a function"),
-        ({"fun": lambda x, a: tf.reduce_sum(x)}, "fun: expected a function that returns one loss per instance"),
-        ({"fun": lambda x, a: x}, "fun: expected a function that returns one loss per instance"),
-        ({"fun": lambda x, a: x[:, 0][:-1]}, "fun: expected a function that returns one loss per instance"),
+        ({"fun": lambda x, a: tf.reduce_sum(x)}, "fun: expected one number per instance"),
+        ({"fun": lambda x, a: x}, "fun: expected one number per instance"),
+        ({"fun": lambda x, a: x[:, 0][:-1]}, "fun: expected one number per instance"),
         ({"fun": lambda x, a: x[:, 0] * np.cos(x[:, 1])}, "fun: expected TensorFlow operations"),
         ({"fun": lambda x, a: None}, "fun: .* got NoneType"),
         ({"fun": lambda x, a: tf.reduce_sum(a, axis=1)}, "fun: expected a result that depends on the unknowns"),
-        ({"args": (TARGETS[:4],)}, r"args\[0\]: expected an array of 5 instances as in x0"),
-        ({"args": (TARGETS, 3.0)}, r"args\[1\]: expected an array of 5 instances"),
+        ({"args": (TARGETS[:4],)}, r"args\[0\]: expected a number, or an array of 5 instances as in x0"),
+        ({"args": (TARGETS, np.nan)}, r"args\[1\]: expected finite numbers"),
+        ({"args": (TARGETS, "three")}, r"args\[1\]: expected real numbers"),
+        ({"fun": lambda x, a: x["a"]}, r"^fun: .*Error.*test_minimize\.py, line \d+"),
         ({"args": (TARGETS * np.inf,)}, r"args\[0\]: expected finite numbers"),
         ({"method": "BFGS"}, "method: expected one of lbfgs"),
         ({"method": 3}, "method: expected a method"),
         ({"bounds": [(-1, 1)]}, r"bounds: expected 2 pairs .*shape \(1, 2\)"),
         ({"bounds": [(-1, 1), (2, 1)]}, "lower below upper"),
-        ({"bounds": [(-1, 1), (None, 1)]}, "bounds: expected real numbers"),
-        ({"bounds": [(-1, 1), (-np.inf, 1)]}, "finite numbers"),
+        ({"bounds": [(-1, 1), (np.nan, 1)]}, "bounds: expected numbers, None or infinities, got NaN"),
+        ({"bounds": [(-1, 1), 3]}, r"bounds: expected 2 pairs \(lower, upper\)"),
+        ({"bounds": scipy.optimize.Bounds([0, 0, 0], [1, 1, 1])}, "bounds: expected bounds of 2 variables"),
+        ({"bounds": [(-1, 1)] * 2, "scale": 1.0}, "scale"),
+        ({"options": {"maxiter": 3}}, "options: expected options of 'lbfgs': max_iterations, .* got 'maxiter'"),
+        ({"method": LBFGS(), "options": {"tolerance": 1e-3}}, "options: expected none beside a method"),
         ({"scale": 0.0}, "scale: expected a positive"),
         ({"scale": [1.0, 2.0, 3.0]}, "scale: expected a number or an array"),
     ],
 )
 def test_bad_input_is_refused_by_name(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises((ArgumentError, SimulatorError), match=message):
         minimize(**{"fun": bowl, "x0": START, "args": (TARGETS,), "method": "lbfgs"} | arguments)

@@ -6,7 +6,6 @@ from helpers import assert_same_bits
 
 from kerasjoint import ArgumentError, ProblemSet
 from kerasjoint.methods import LockstepLBFGS, MultiStart
-from kerasjoint.methods.multi_start import _draw
 
 BUDGET = 200
 
@@ -44,10 +43,10 @@ def test_seeds_make_the_starts(waves: ProblemSet) -> None:
 def test_starts_fill_the_bounds_or_surround_the_guess(waves: ProblemSet, rosenbrock: ProblemSet) -> None:
     rows = np.tile(np.arange(len(waves)), 200)
     space = waves.problem.space
-    starts = space.to_xi(_draw(waves, rows, np.random.default_rng(0)), waves.guess[rows])
+    starts = space.to_xi(space.draw(waves.guess[rows], np.random.default_rng(0)), waves.guess[rows])
     share = ((starts - space.lower) / (space.upper - space.lower))[:, 0]
     assert np.histogram(share, 4, (0, 1))[0] == pytest.approx(np.full(4, len(rows) / 4), rel=0.1)
-    free = _draw(rosenbrock, np.tile(np.arange(4), 500), np.random.default_rng(0))
+    free = rosenbrock.space.draw(rosenbrock.guess[np.tile(np.arange(4), 500)], np.random.default_rng(0))
     assert free.mean(axis=0) == pytest.approx([0, 0], abs=0.1)
     assert free.std(axis=0) == pytest.approx([1, 1], abs=0.1)
 

@@ -19,7 +19,7 @@ def rough(decay: ProblemSet) -> Solution:
 @pytest.mark.parametrize("method", [None, LBFGS(), ScipyLBFGS()], ids=["default", "lbfgs", "scipy"])
 def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, method: object) -> None:
     refined = refine(decay, rough, method)
-    alone = (method or LockstepLBFGS()).solve(decay, start=rough.z, first_step=0.01)
+    alone = (method or LockstepLBFGS(first_step=0.01)).solve(decay, start=rough.z)
     assert (refined.loss <= rough.loss).all()
     np.testing.assert_allclose(refined.xi, decay.truth, rtol=1e-9)
     np.testing.assert_array_equal(refined.xi, alone.xi)
@@ -36,7 +36,7 @@ def test_it_is_never_worse_whatever_the_step(problem_sets: dict[str, ProblemSet]
     for problem_set in problem_sets.values():
         solution = LBFGS(max_iterations=1).solve(problem_set)
         for first_step in (1e-6, 30.0):
-            refined = refine(problem_set, solution, ScipyLBFGS(max_iterations=2), first_step=first_step)
+            refined = refine(problem_set, solution, ScipyLBFGS(max_iterations=2, first_step=first_step))
             assert (refined.loss <= solution.loss).all()
         again = refine(problem_set, refine(problem_set, solution))
         assert (again.loss <= solution.loss).all()
@@ -49,7 +49,7 @@ class Distance(InverseProblem):
     def forward(self, xi, x):
         return xi["place"]
 
-    def loss(self, prediction, y):
+    def misfit(self, prediction, y, x):
         return tf.norm(prediction - y, axis=1)
 
 
@@ -79,8 +79,6 @@ def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
     for arguments, message in cases:
         with pytest.raises(ArgumentError, match=message):
             refine(*arguments)
-    with pytest.raises(ArgumentError, match="first_step: expected a positive number, got 0"):
-        refine(decay, rough, first_step=0)
     twin = decay_set(Decay(), n=4)
     assert refine(twin, rough).problem_set is twin
 
@@ -88,7 +86,7 @@ def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
 def test_equal_data_under_other_constants_is_another_problem_set() -> None:
     """Of billiards, no array tells the friction."""
     rolling, braked = Billiards().sample(8, seed=0), Billiards(friction=0.11).sample(8, seed=0)
-    assert rolling.has_instances_of(braked)
+    np.testing.assert_array_equal(rolling.y, braked.y)
     solution = LBFGS(max_iterations=5).solve(rolling)
     assert solution.is_of(Billiards().sample(8, seed=0))
     assert not solution.is_of(braked)
@@ -131,7 +129,8 @@ def test_solve_refuses_nonsense(decay: ProblemSet) -> None:
         ({"problem_set": decay.y}, "problem_set: expected a ProblemSet"),
         ({"method": "lbfg"}, "did you mean 'lbfgs'"),
         ({"method": LBFGS}, "method: expected a method"),
-        ({"method": None}, "method: expected a method"),
+        ({"method": 3}, "method: expected a method"),
+        ({"verbose": 2}, "verbose: expected 'auto', 0 or 1, got 2"),
         ({"local_method": Reparameterized()}, "local_method: expected a local method"),
         ({"method": "lbfgs", "local_method": ScipyLBFGS()}, "local_method: expected none, since lbfgs is not refined"),
         ({"seed": -1}, "seed: expected a whole number not below 0, got -1"),

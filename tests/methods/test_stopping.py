@@ -46,5 +46,5 @@ def test_instances_count_for_themselves_and_only_where_they_moved() -> None:
 
 
 def test_what_stalled_on_a_slope_has_failed() -> None:
-    found = stalled_status(np.array([1e-5, 1e-3]), 1.0)
+    found = stalled_status(np.array([1e-5, 1e-3]))
     assert found.tolist() == [Status.PRECISION, Status.FAILED]

@@ -16,7 +16,7 @@ from kerasjoint.models import ReparameterizedModel
 def model_for(problem_set: ProblemSet, rate: float = 1e-2) -> ReparameterizedModel:
     options = {"widths": (16, 16), "frequencies": 1, "start_at_zero": False}
     model = ReparameterizedModel.for_problem_set(problem_set, "dense", options)
-    model.compile(optimizer=keras.optimizers.Adam(rate), steps_per_execution=3)
+    model.compile(optimizer=keras.optimizers.Adam(rate))
     return model
 
 
@@ -113,7 +113,7 @@ def test_random_states_and_moving_averages_are_those_of_training_in_one_piece() 
     for problem_set in (decay_set(Decay(), n=7), chunked_set()):
         model = Noisy.for_problem_set(problem_set)
         # Adam would make full steps of the rounding in a gradient that is next to zero, as a bias before the norm has.
-        model.compile(optimizer=keras.optimizers.SGD(1e-3), steps_per_execution=3)
+        model.compile(optimizer=keras.optimizers.SGD(1e-3))
         histories.append(model.fit(problem_set, epochs=12, verbose=0).history["loss"])
         predictions.append(model.predict(problem_set))
         np.testing.assert_array_equal(model.predict(problem_set), predictions[-1])

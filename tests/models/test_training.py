@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from helpers import Decay, Fragile, Traced, decay_set, fragile_set
@@ -11,6 +12,7 @@ from helpers import Decay, Fragile, Traced, decay_set, fragile_set
 from kerasjoint import ArgumentError, ProblemSet, Status
 from kerasjoint.models import ReparameterizedModel, SupervisedModel, SurrogateModel
 from kerasjoint.models.base import ProblemSetModel
+from kerasjoint.models.epochs import SparseCallback
 
 MODELS = [ReparameterizedModel, SupervisedModel, SurrogateModel]
 SMALL = {"network": "dense", "network_options": {"widths": (16, 16), "frequencies": 1}}
@@ -18,10 +20,10 @@ EVERY_MODEL = pytest.mark.parametrize("model_class", MODELS, ids=lambda model: m
 
 
 def small(
-    model_class: type[ProblemSetModel], problem_set: ProblemSet, rate: float = 1e-2, steps: int = 5, **arguments: object
+    model_class: type[ProblemSetModel], problem_set: ProblemSet, rate: float = 1e-2, **arguments: object
 ) -> ProblemSetModel:
     model = model_class.for_problem_set(problem_set, **SMALL | arguments)
-    model.compile(optimizer=keras.optimizers.Adam(rate), steps_per_execution=steps)
+    model.compile(optimizer=keras.optimizers.Adam(rate))
     return model
 
 
@@ -65,7 +67,7 @@ def plain_descent(problem_set: ProblemSet) -> ReparameterizedModel:
     """A model whose first epoch moves each weight by its slope of the loss, since the rate is 1."""
     options = SMALL["network_options"] | {"start_at_zero": False}
     model = ReparameterizedModel.for_problem_set(problem_set, "dense", options)
-    model.compile(optimizer=keras.optimizers.SGD(1.0), steps_per_execution=1)
+    model.compile(optimizer=keras.optimizers.SGD(1.0))
     model._adapt(model._training_data(problem_set))
     return model
 
@@ -138,9 +140,9 @@ def test_the_surrogate_puts_out_observations_in_their_own_units(billiards: Probl
 @EVERY_MODEL
 def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet, model_class) -> None:
     results = []
-    for seed, steps in ((0, 5), (0, 4), (1, 5)):
-        model = small(model_class, decay, steps=steps, seed=seed)
-        history = model.fit(decay, epochs=11, verbose=0)
+    for seed, callbacks in ((0, []), (0, [keras.callbacks.Callback()]), (1, [])):
+        model = small(model_class, decay, seed=seed)
+        history = model.fit(decay, epochs=11, verbose=0, callbacks=callbacks)
         assert history.epoch == list(range(11))
         results.append((history.history["loss"], model.get_weights()))
     assert results[0][0] == results[1][0] != results[2][0]
@@ -150,9 +152,13 @@ def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet
 
 @pytest.mark.parametrize(("condition", "periodic"), [((4,), [0]), ((16,), [0]), ((32, 32), None)], ids=str)
 def test_periodic_axes_are_those_of_the_observation(condition: tuple[int, ...], periodic: list[int] | None) -> None:
-    problem = Decay()
-    problem.periodic = (0,)
-    problem_set = ProblemSet(problem, {"field": np.ones((2, *condition))}, np.ones((2, 16)))
+    class Flat(Decay):
+        periodic = (0,)
+
+        def forward(self, xi, x):
+            return tf.repeat(xi["rate"][:, None], 16, axis=1)
+
+    problem_set = ProblemSet(Flat(), {"field": np.ones((2, *condition))}, np.ones((2, 16)))
     model = ReparameterizedModel.for_problem_set(problem_set, "convolutional", {"widths": (4,)})
     assert model.network_options.get("periodic") == periodic
 
@@ -189,7 +195,7 @@ def test_no_tracing_in_a_second_fit_of_equal_shapes() -> None:
 
 def test_the_best_point_of_each_instance_is_kept(wave_packet: ProblemSet) -> None:
     """With a rate that overshoots, instances are best at different times; the model itself steps epoch by epoch."""
-    model, twin = (small(ReparameterizedModel, wave_packet, rate=0.1, steps=steps) for steps in (7, 1))
+    model, twin = (small(ReparameterizedModel, wave_packet, rate=0.1) for _ in range(2))
     model.fit(wave_packet, epochs=20, verbose=0)
     seen = []
     record = keras.callbacks.LambdaCallback(
@@ -204,23 +210,108 @@ def test_the_best_point_of_each_instance_is_kept(wave_packet: ProblemSet) -> Non
     np.testing.assert_array_equal(solution.xi, wave_packet.problem.space.to_xi(solution.z, wave_packet.guess))
     assert (solution.evaluations.tolist(), set(solution.status)) == ([20] * 4, {Status.TRAINED})
     elsewhere = wave_packet.problem.sample(4, seed=1)
-    np.testing.assert_array_equal(model.solution(elsewhere).xi, model.predict(elsewhere))
+    estimate = model.solution(elsewhere)
+    np.testing.assert_array_equal(estimate.xi, model.predict(elsewhere))
+    assert set(estimate.status) == {Status.ESTIMATED}
+    assert "not trained on this problem set" in Status.ESTIMATED.message
 
 
 @EVERY_MODEL
-def test_callbacks_fire_once_a_run(decay: ProblemSet, model_class) -> None:
+def test_callbacks_see_every_epoch(decay: ProblemSet, model_class) -> None:
     watch = Watch()
     losses = small(model_class, decay).fit(decay, epochs=12, verbose=0, callbacks=[watch]).history["loss"]
-    assert watch.seen == [("begin", 12), (4, losses[4]), (9, losses[9]), (11, losses[11]), ("end", losses[11])]
+    assert watch.seen == [("begin", 12), *enumerate(losses), ("end", losses[11])]
+    assert losses == small(model_class, decay).fit(decay, epochs=12, verbose=0).history["loss"]
 
 
-def test_early_stopping_and_schedules(decay: ProblemSet) -> None:
+def test_early_stopping_counts_epochs_and_rates_are_kept_for_each(decay: ProblemSet) -> None:
     model = small(ReparameterizedModel, decay, rate=1e-9)
-    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1.0, patience=2)
+    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1.0, patience=7)
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     history = model.fit(decay, epochs=500, verbose=0, callbacks=[stop, schedule])
-    assert len(history.history["loss"]) == 15
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-9 / 8)
+    frame = pd.DataFrame(history.history)
+    assert len(frame) == len(history.epoch) == 8  # the first epoch is the best one
+    np.testing.assert_allclose(frame["learning_rate"], 1e-9 * 0.5 ** np.arange(1, 9), rtol=1e-5)
+
+
+def test_a_schedule_inside_the_optimizer_sees_every_epoch(decay: ProblemSet) -> None:
+    """SGD moves each weight by the rate of the epoch times its slope: rates of zero leave it where it is."""
+    moved = []
+    for callbacks in ([], [keras.callbacks.Callback()]):
+        model = small(ReparameterizedModel, decay)
+        rates = keras.optimizers.schedules.PiecewiseConstantDecay([4], [1e-2, 0.0])
+        model.compile(optimizer=keras.optimizers.SGD(rates))
+        losses = model.fit(decay, epochs=10, verbose=0, callbacks=callbacks).history["loss"]
+        assert len(set(losses[:6])) == 6
+        assert len(set(losses[5:])) == 1
+        moved.append(losses)
+    assert moved[0] == moved[1]
+
+
+class Rate(SparseCallback):
+    """Doubles the interval each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(epoch + 1)
+        self.next_epoch = 2 * (epoch + 1)
+
+
+def test_a_sparse_callback_is_called_where_it_asks_and_at_the_end(decay: ProblemSet) -> None:
+    rate = Rate()
+    small(ReparameterizedModel, decay).fit(decay, epochs=21, verbose=0, callbacks=[rate])
+    assert rate.seen == [1, 2, 4, 8, 16, 21]
+
+
+@EVERY_MODEL
+def test_evaluating_gives_the_loss_that_the_next_epoch_begins_with(decay: ProblemSet, model_class) -> None:
+    model = small(model_class, decay)
+    model.fit(decay, epochs=5, verbose=0)
+    loss = model.evaluate(decay)
+    assert model.evaluate(decay, return_dict=True, verbose=0) == {"loss": loss}
+    assert model.fit(decay, epochs=1, verbose=0).history["loss"][0] == pytest.approx(loss, rel=1e-4)
+    with pytest.raises(ArgumentError, match="batch_size: expected nothing"):
+        model.evaluate(decay, batch_size=3)
+    for name in ("train_on_batch", "test_on_batch", "predict_on_batch"):
+        with pytest.raises(ArgumentError, match=f"{name}: expected fit, evaluate, predict or solution"):
+            getattr(model, name)(decay)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_without_xla_nothing_is_compiled_by_it(chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Decay()
+    problem.chunk = chunk
+    problem_set = decay_set(problem, n=7)
+    problem_set.truth_loss  # noqa: B018 - what is compiled before does not count
+    asked: list[object] = []
+    original = tf.function
+
+    def watched(*arguments: object, **keywords: object) -> object:
+        asked.append(keywords.get("jit_compile"))
+        return original(*arguments, **keywords)
+
+    losses = []
+    for settings in ({"jit_compile": False}, {"run_eagerly": True}, {}):
+        model = ReparameterizedModel.for_problem_set(problem_set, **SMALL)
+        model.compile(optimizer=keras.optimizers.Adam(1e-2), **settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(tf, "function", watched)
+            losses.append(model.fit(problem_set, epochs=4, verbose=0).history["loss"])
+        assert (True in asked) == (settings == {})
+    np.testing.assert_allclose(losses[0], losses[2], rtol=1e-4)
+    np.testing.assert_allclose(losses[1], losses[2], rtol=1e-4)
+
+
+def test_a_term_of_the_models_own_is_refused(decay: ProblemSet) -> None:
+    class Tied(ReparameterizedModel):
+        def objective(self, problem_set, xi):
+            return problem_set.objective(xi) + tf.reduce_sum(xi**2, axis=1)
+
+    with pytest.raises(ArgumentError, match=r"Tied\.objective: expected the problem's regularizer\(xi, x\)"):
+        Tied.for_problem_set(decay)
 
 
 def test_progress_is_shown_only_if_wanted(decay: ProblemSet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +352,7 @@ def test_bad_ways_to_compile_and_build_are_refused(decay: ProblemSet, model_clas
     model = model_class.for_problem_set(decay, **SMALL)
     with pytest.raises(ArgumentError, match="fit: expected a compiled model"):
         model.fit(decay)
-    for arguments in ({"loss": "mse"}, {"metrics": ["mae"]}, {"steps_per_execution": 0}, {"steps_per_execution": 2.5}):
+    for arguments in ({"loss": "mse"}, {"metrics": ["mae"]}, {"steps_per_execution": 50}, {"jit_compile": 3}):
         with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}: expected"):
             model.compile(**arguments)
     with pytest.raises(ArgumentError, match="network: expected one of"):
@@ -280,7 +371,9 @@ def test_learning_from_examples_needs_their_truth(decay: ProblemSet, model_class
 def test_predicting_refuses_what_it_would_ignore(decay: ProblemSet, wave_packet: ProblemSet) -> None:
     model = small(ReparameterizedModel, decay)
     np.testing.assert_allclose(model.predict(decay), decay.guess, rtol=1e-12)
-    assert (model.solution(decay).evaluations == 0).all()
+    with pytest.raises(ArgumentError, match=r"solution: expected a trained model"):
+        model.solution(decay)
+    model.fit(decay, verbose=0)
     with pytest.raises(ArgumentError, match="batch_size"):
         model.predict(decay, batch_size=2)
     for ask in (model.predict, model.solution):

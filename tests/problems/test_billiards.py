@@ -6,7 +6,9 @@ import tensorflow as tf
 from helpers import central_difference
 
 from kerasjoint import ArgumentError, ProblemSet
+from kerasjoint.evaluator import Data
 from kerasjoint.problems import Billiards
+from kerasjoint.tensor_problem_set import TensorProblemSet
 
 HEAD_ON = [0.5, 0.07]
 SHOTS = np.array([HEAD_ON, [0.8, 0.0], [0.0, 0.0], [0.1, 0.02], [0.6, 0.5], [1.1, -0.4], [-0.5, -0.07]])
@@ -97,10 +99,10 @@ def test_gradients_stay_finite_at_the_edge_of_a_hit() -> None:
     problem_set = ProblemSet(problem, x, np.tile([0.9, 0.0], (400, 1)))
     grazing = np.sin(angles) * 0.3 < 2 * problem.radius
     for dtype in (tf.float64, tf.float32):
-        tensors = [tf.constant(array, dtype) for array in (v0, x["cue"], x["ball"], problem_set.y)]
-        value, gradient = problem.compiled.value_and_gradient(
-            tensors[0], None, {"cue": tensors[1], "ball": tensors[2]}, tensors[3]
-        )
+        tensors = TensorProblemSet.of(problem_set, dtype)
+        velocity, data = v0.astype(dtype.as_numpy_dtype), Data(tensors.x, tensors.y)
+        value, gradient = problem_set.evaluator.value_and_gradient(velocity, data, np.arange(400))
+        assert value.dtype == gradient.dtype == dtype.as_numpy_dtype
         assert np.isfinite(value).all()
         np.testing.assert_array_equal(np.any(gradient, axis=1), grazing)
 
@@ -160,9 +162,8 @@ def test_a_seed_fixes_every_bit(draw: str) -> None:
 
 
 def test_single_precision_agrees(billiards: ProblemSet) -> None:
-    x = {name: tf.constant(array, tf.float32) for name, array in billiards.x.items()}
-    got = billiards.problem.compiled.predict(tf.constant(billiards.truth, tf.float32), None, x, ())
-    assert got.dtype == tf.float32
+    got = billiards.problem.simulate(billiards.truth, billiards.x, dtype="float32")
+    assert got.dtype == np.float32
     np.testing.assert_allclose(got, billiards.y, atol=1e-4)
 
 

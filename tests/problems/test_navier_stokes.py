@@ -7,10 +7,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import lsqr
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.evaluator import Data
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes import Box, NavierStokes
 from kerasjoint.problems.navier_stokes.grid import Grid
 from kerasjoint.problems.navier_stokes.pressure import Projection, divergence
+from kerasjoint.tensor_problem_set import TensorProblemSet
 
 OBSTACLE_SETS = {
     "none": (),
@@ -144,10 +146,10 @@ def test_a_broken_instance_harms_no_other(problem_set: ProblemSet) -> None:
 
 
 def test_float32_follows_float64(problem: NavierStokes, problem_set: ProblemSet) -> None:
-    data = (problem_set.truth, problem_set.x, problem_set.y)
-    single = tf.nest.map_structure(lambda array: tf.constant(array, tf.float32), data)
-    value, gradient = problem.compiled.value_and_gradient(single[0], None, *single[1:])
-    assert value.dtype == gradient.dtype == tf.float32
+    single = TensorProblemSet.of(problem_set)
+    xi, data = problem_set.truth.astype(np.float32), Data(single.x, single.y)
+    value, gradient = problem_set.evaluator.value_and_gradient(xi, data, np.arange(len(xi)))
+    assert value.dtype == gradient.dtype == np.float32
     np.testing.assert_allclose(value, problem_set.objective(problem_set.truth), rtol=1e-4)
 
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,9 +20,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 
+from kerasjoint.evaluator import Data
 from kerasjoint.problems.navier_stokes import Box, NavierStokes
 from kerasjoint.problems.navier_stokes.grid import LENGTH
 from kerasjoint.problems.navier_stokes.pressure import divergence
+from kerasjoint.tensor_problem_set import TensorProblemSet
 
 CONSOLE = Console()
 OBSTACLES = {
@@ -91,10 +94,10 @@ def cost() -> None:
     for n in (16, 64):
         data = problem.sample(n, seed=0)
         for dtype in (tf.float64, tf.float32):
-            arrays = tf.nest.map_structure(lambda a, d=dtype: tf.constant(a, d), (data.truth, data.x, data.y))
-            arrays = (arrays[0], tf.range(n), *arrays[1:])
-            value = _seconds(lambda a=arrays: problem.compiled.value(*a))
-            gradient = _seconds(lambda a=arrays: problem.compiled.value_and_gradient(*a))
+            tensors = TensorProblemSet.of(data, dtype)
+            arrays = data.truth.astype(dtype.as_numpy_dtype), Data(tensors.x, tensors.y), np.arange(n)
+            value = _seconds(partial(data.evaluator.value, *arrays))
+            gradient = _seconds(partial(data.evaluator.value_and_gradient, *arrays))
             rows.append([n, dtype.name, value, gradient])
     show(f"Seconds, chunk {problem.chunk}", ["n", "dtype", "value", "value and gradient"], rows)
 

@@ -1,0 +1,292 @@
+"""The evaluator: the one place where a problem's objective is compiled, cut into batches, masked and counted."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.batching import padded_size, sizes_side_by_side
+from kerasjoint.checks import check_count
+from kerasjoint.compiled import Compiled, abstract_graph
+from kerasjoint.cores import cores
+from kerasjoint.errors import ArgumentError, KerasjointError, RouteWarning, SimulatorError
+from kerasjoint.fingerprint import problem_fingerprint
+from kerasjoint.hooks import Condition, Hooks, objective, predict
+from kerasjoint.time_loop import values_only
+from kerasjoint.unknown import UnknownSpace
+from kerasjoint.xla_flags import compile_small_products
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+EVALUATORS_KEPT = 32
+HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+# How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
+WRAPPED = "kerasjoint_host"
+
+
+class Route(Enum):
+    """How a simulator runs."""
+
+    XLA = "compiled by XLA"
+    TENSORFLOW = "a TensorFlow graph without XLA"
+    HOST = "host calls"
+
+
+class Data(NamedTuple):
+    """The condition by name and the observation, of all instances."""
+
+    x: Condition
+    y: Any
+
+
+class Evaluator:
+    """Values and gradients of one problem's objective, for any instances and any subset of them.
+
+    Instances are isolated: where the loss or a component of its gradient is not finite, that instance has loss +inf and
+    gradient zero, and no other is touched. Batches are filled up to a few sizes that are compiled once; where the
+    problem has a ``chunk`` they are cut into pieces that run side by side on the cores.
+
+    A simulator runs compiled by XLA; as a TensorFlow graph, if XLA refuses an operation; or eagerly, if it calls Python
+    (``wrap_numpy``, ``wrap_torch``, ``tf.numpy_function``). Leaving XLA is warned of once, as ``RouteWarning``.
+
+    Attributes
+    ----------
+    route
+        How the simulator runs.
+    values, gradients
+        How many instances were evaluated so far without, and with, their gradient; filling is not counted.
+
+    Values are computed in the dtype of the unknowns and data, float64 or float32.
+
+    Example
+    -------
+    >>> evaluator = evaluator_of(problem)
+    >>> evaluator.value_and_gradient(xi, data, rows)
+    """
+
+    def __init__(self, problem: Hooks) -> None:
+        compile_small_products()
+        if problem.chunk is not None:
+            check_count(f"{type(problem).__name__}.chunk", problem.chunk)
+        self.problem = problem
+        self.space = UnknownSpace(problem.unknowns)
+        self.route = Route.XLA
+        self.values = self.gradients = 0
+        self._checked: set[Any] = set()
+        self._compiled_sizes: set[Any] = set()
+        self._functions: dict[tuple[str, bool], Compiled] = {}
+
+    def check(self, n: int, data: Data) -> None:
+        """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
+
+        It is traced for n and for n + 1 instances, since a problem that knows its instances by another way than ``x``
+        would meet the wrong ones in a subset.
+        """
+        key = _shapes(data)
+        if key in self._checked:
+            return
+        graph = self._trace(self._objective, n, data)
+        self._choose_route(graph)
+        if self.route is not Route.HOST:
+            try:
+                self._trace(self._objective, n + 1, data)
+            except (KerasjointError, ValueError, TypeError) as error:
+                expected = "a function of any number of instances, whose arrays all come as arguments"
+                got = f"one for {n} alone ({str(error).splitlines()[0]})"
+                raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
+        self._checked.add(key)
+
+    def has_gradient(self, n: int, data: Data) -> bool:
+        """Tell, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
+        try:
+            self._trace(self._value_and_gradient, n, data)
+        except NoGradientError:
+            return False
+        return True
+
+    def value(self, xi: FloatArray, data: Data, rows: Rows) -> FloatArray:
+        """Return the losses (m,) at ``xi`` (m, d) of the instances ``rows`` (m,); +inf where not finite."""
+        self.values += len(rows)
+        return self._run("value", xi, data, rows).numpy()[: len(rows)]
+
+    def value_and_gradient(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """Return the losses (m,) and gradients (m, d); where either is not finite: +inf and zero."""
+        self.gradients += len(rows)
+        value, gradient = self._run("value_and_gradient", xi, data, rows)
+        return value.numpy()[: len(rows)], gradient.numpy()[: len(rows)]
+
+    def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
+        """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), in the dtype of ``xi``."""
+        condition = {name: tf.constant(values, xi.dtype) for name, values in x.items()}
+        data, n = Data(condition, ()), len(xi)
+        key = ("predict", _shapes(data))
+        if key not in self._checked:
+            self._choose_route(self._trace(self._predict, n, data, xi.dtype))
+            self._checked.add(key)
+        self.values += n
+        found = self._run("predict", xi, data, np.arange(n))
+        return tf.nest.map_structure(lambda part: part.numpy()[:n], found)
+
+    def differentiable_value(self, xi: tf.Tensor, data: Data, jit_compile: bool = True) -> tf.Tensor:
+        """Return the losses (n,) of all instances such that gradients taken through them are the masked ones.
+
+        For training, in the dtype of ``xi``. On the route of host calls it must be called eagerly.
+        """
+        n, chunk = xi.shape[0], self.problem.chunk
+        rows = None if chunk is None else tf.minimum(tf.range(padded_size(n, chunk)), n - 1)
+
+        @tf.custom_gradient
+        def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            padded = tf.stop_gradient(xi if rows is None else tf.gather(xi, rows))
+            if self.route is Route.HOST:
+                value, gradient = self._value_and_gradient(tf.stop_gradient(xi), *data)
+            else:
+                compiled = self._function("value_and_gradient", jit_compile and self.route is Route.XLA)
+                value, gradient = compiled(padded, rows, *data)
+            return value[:n], lambda upstream: upstream[:, None] * gradient[:n]
+
+        return evaluate(xi)
+
+    def compile(self, m: int, data: Data, guess: FloatArray) -> bool:
+        """Compile the gradient for ``m`` instances now, unless it was; tell whether it was not."""
+        if self.route is Route.HOST:
+            return False
+        chunk = self.problem.chunk
+        key = (self.route, sizes_side_by_side(m, chunk) or padded_size(m, chunk), cores(), _shapes(data))
+        if key in self._compiled_sizes:
+            return False
+        rows = np.arange(m) % len(guess)
+        self._run("value_and_gradient", guess[rows], data, rows)
+        self._compiled_sizes.add(key)
+        return True
+
+    def leave_xla(self, error: tf.errors.OpError) -> bool:
+        """Leave XLA if the error is its refusal to compile the simulator; return whether it was."""
+        if self.route is not Route.XLA or "XLA" not in str(error):
+            return False
+        self._leave(Route.TENSORFLOW, _reason(error))
+        return True
+
+    def _run(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
+        if self.route is Route.HOST:
+            x, y = tf.nest.map_structure(lambda array: tf.gather(array, rows), tuple(data))
+            return self._plain(name)(tf.constant(xi), x, y)
+        # Fill up to a size that is compiled anyway with copies of the last row.
+        filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
+        arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
+        try:
+            return self._function(name, self.route is Route.XLA)(*arguments)
+        except tf.errors.OpError as error:
+            if self.leave_xla(error):
+                return self._run(name, xi, data, rows)
+            name = type(self.problem).__name__
+            raise SimulatorError(name, f"{type(error).__name__} while it ran: {error.message}") from error
+
+    def _function(self, name: str, jit_compile: bool) -> Compiled:
+        outputs = {"value": 1, "value_and_gradient": 2}.get(name)
+        key = name, jit_compile
+        if key not in self._functions:
+            self._functions[key] = Compiled(self._plain(name), self.problem.chunk, jit_compile, outputs)
+        return self._functions[key]
+
+    def _plain(self, name: str) -> Callable[..., Any]:
+        return {
+            "value": self._value,
+            "value_and_gradient": self._value_and_gradient,
+            "predict": self._predict,
+        }[name]
+
+    def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
+        with values_only():
+            return predict(self.problem, self.space, xi, x)
+
+    def _objective(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        with values_only():
+            return objective(self.problem, self.space, xi, x, y)
+
+    def _value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+        loss = self._objective(xi, x, y)
+        return tf.where(tf.math.is_finite(loss), loss, float("inf"))
+
+    def _value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(xi)
+            loss = objective(self.problem, self.space, xi, x, y)
+        gradient = tape.gradient(loss, xi)
+        if gradient is None:
+            raise NoGradientError(self.problem.hook_name("forward"))
+        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
+        return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
+
+    def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
+        specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), array.dtype), tuple(data))
+        return abstract_graph(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
+
+    def _choose_route(self, graph: Any) -> None:
+        """Take the route of host calls if the traced graph calls Python."""
+        calls = [
+            node.name
+            for nodes in (
+                graph.graph.as_graph_def().node,
+                *(function.node_def for function in graph.graph.as_graph_def().library.function),
+            )
+            for node in nodes
+            if node.op in HOST_OPERATIONS
+        ]
+        if not calls or self.route is Route.HOST:
+            return
+        foreign = [name for name in calls if WRAPPED not in name]
+        if foreign:
+            self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
+        self.route = Route.HOST
+
+    def _leave(self, route: Route, reason: str) -> None:
+        self.route = route
+        name = self.problem.hook_name("forward")
+        warnings.warn(f"{name} cannot be compiled by XLA and runs slower, as {route.value}: {reason}", RouteWarning, 2)
+
+
+class NoGradientError(ArgumentError):
+    """The objective does not depend on the unknowns in a way that TensorFlow can differentiate."""
+
+    def __init__(self, argument: str, expected: str = "", got: object = "") -> None:
+        expected = expected or (
+            "a result that depends on the unknowns through TensorFlow, or a method that needs no gradient"
+        )
+        super().__init__(argument, expected, got or "no gradient")
+
+
+_shared: OrderedDict[tuple[type, str], Evaluator] = OrderedDict()
+_lock = threading.Lock()
+
+
+def evaluator_of(problem: Hooks) -> Evaluator:
+    """Return the evaluator that all problems of this class with these constants share; the last few are kept."""
+    key = type(problem), problem_fingerprint(problem)
+    with _lock:
+        evaluator = _shared.pop(key, None) or Evaluator(problem)
+        _shared[key] = evaluator
+        while len(_shared) > EVALUATORS_KEPT:
+            _shared.popitem(last=False)
+    return evaluator
+
+
+def _shapes(data: Data) -> tuple[Any, ...]:
+    return tuple((name, tuple(array.shape[1:])) for name, array in sorted(data.x.items())), tuple(
+        tuple(array.shape[1:]) for array in tf.nest.flatten(data.y)
+    )
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Return the line of TensorFlow's report that says what XLA refused."""
+    lines = str(error.message).splitlines()
+    return next((line for line in lines if "XLA" in line), lines[0]).strip()

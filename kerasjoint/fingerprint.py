@@ -1,0 +1,182 @@
+"""Identity of problems and data: a digest of class, code, constants and arrays, never of addresses in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Iterable, Mapping
+from functools import cached_property, partial
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+# Libraries whose objects have hidden or changing state; a problem that holds one equals itself alone.
+OPAQUE = ("jax", "jaxlib", "keras", "tensorflow", "torch", "_thread", "threading", "weakref")
+SKIPPED = ("__dict__", "__weakref__", "__doc__", "__annotations__", "__firstlineno__", "__static_attributes__")
+
+_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def problem_fingerprint(problem: Any) -> str:
+    """Return a digest of a problem's class, the code of its methods, and its constants, as they are at the first call.
+
+    Equal classes with equal constants have equal fingerprints, in other processes too. A problem that holds something
+    whose state cannot be read, such as a Keras model or a ``tf.Variable``, has a fingerprint of its own.
+
+    Example
+    -------
+    >>> problem_fingerprint(Billiards(friction=0.1)) == problem_fingerprint(Billiards())
+    True
+    """
+    try:
+        if problem in _known:
+            return _known[problem]
+    except TypeError:
+        return _fingerprint(problem)
+    return _known.setdefault(problem, _fingerprint(problem))
+
+
+def _fingerprint(problem: Any) -> str:
+    digest = _Digest()
+    for base in type(problem).__mro__[:-1]:
+        digest.feed(base)
+        if not _is_library(base):
+            digest.feed({name: value for name, value in vars(base).items() if name not in SKIPPED})
+    digest.feed(_constants(problem))
+    return digest.hexdigest()
+
+
+def _constants(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object but for those that it computed and kept."""
+    return {
+        name: attribute
+        for name, attribute in vars(value).items()
+        if not isinstance(getattr(type(value), name, None), cached_property)
+    }
+
+
+def _is_library(base: type) -> bool:
+    """Whether a class is one of the core or of Python, whose code is the same for all problems."""
+    return base.__module__ in ("kerasjoint.problem", "abc", "typing", "builtins")
+
+
+def data_fingerprint(*parts: Any) -> str:
+    """Return a digest of arrays, numbers, text, and mappings and sequences of them.
+
+    Example
+    -------
+    >>> data_fingerprint("name", np.zeros(3)) == data_fingerprint("name", np.zeros(3))
+    True
+    """
+    digest = _Digest()
+    for part in parts:
+        digest.feed(part)
+    return digest.hexdigest()
+
+
+class _Digest:
+    """Walks over values; what cannot be read is equal to nothing else."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._open: list[Any] = []
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def feed(self, value: Any) -> None:
+        if any(value is one for one in self._open):
+            self._write("cycle")
+            return
+        self._open.append(value)
+        try:
+            self._walk(value)
+        finally:
+            self._open.pop()
+
+    def _write(self, *parts: object) -> None:
+        for part in parts:
+            data = part if isinstance(part, bytes) else str(part).encode()
+            self._hash.update(len(data).to_bytes(8, "little"))
+            self._hash.update(data)
+
+    def _walk(self, value: Any) -> None:
+        if value is None or value is ... or isinstance(value, (bool, int, float, complex, str, bytes)):
+            self._write(type(value).__name__, value if isinstance(value, bytes) else repr(value))
+        elif type(value).__name__ == "EagerTensor" or isinstance(value, (np.ndarray, np.generic)):
+            self._array(value.numpy() if type(value).__name__ == "EagerTensor" else np.asarray(value))
+        elif isinstance(value, Mapping):
+            self._all("mapping", (part for item in value.items() for part in item))
+        elif isinstance(value, (set, frozenset)):
+            self._all("set", sorted(value, key=repr))
+        elif isinstance(value, (list, tuple)):
+            self._all(type(value).__name__, value)
+        elif isinstance(value, types.ModuleType):
+            self._write("module", value.__name__)
+        elif isinstance(value, type):
+            self._write("class", value.__module__, value.__qualname__)
+        elif isinstance(value, types.CodeType):
+            self._all("code", (value.co_code, value.co_consts, value.co_names, value.co_freevars))
+        else:
+            self._object(value)
+
+    def _all(self, kind: str, parts: Iterable[Any]) -> None:
+        self._write(kind)
+        for part in parts:
+            self.feed(part)
+        self._write("end")
+
+    def _array(self, array: np.ndarray) -> None:
+        if array.dtype.hasobject:
+            self._all("objects", array.tolist())
+            return
+        self._write("array", array.dtype.str, array.shape)
+        self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+    def _object(self, value: Any) -> None:
+        function = _function_behind(value)
+        if function is not None:
+            cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
+            defaults = (function.__defaults__, function.__kwdefaults__)
+            self._all("function", (function.__module__, function.__qualname__, function.__code__, defaults, cells))
+            if isinstance(value, types.MethodType):
+                self.feed(value.__self__)
+        elif isinstance(value, partial):
+            self._all("partial", (value.func, value.args, value.keywords))
+        elif isinstance(value, property):
+            self._all("property", (value.fget, value.fset))
+        elif _is_opaque(value):
+            self._write("opaque", uuid4().hex)
+        elif hasattr(value, "__dict__"):
+            self._all("object", (type(value), _constants(value)))
+        else:
+            self._reduced(value)
+
+    def _reduced(self, value: Any) -> None:
+        """Feed what a value without attributes would be pickled as."""
+        try:
+            reduced = value.__reduce_ex__(2)
+        except (TypeError, AttributeError):
+            reduced = uuid4().hex
+        self._all("reduced", (type(value), reduced if isinstance(reduced, str) else [*reduced[:3]]))
+
+
+def _function_behind(value: Any) -> types.FunctionType | None:
+    if isinstance(value, cached_property):
+        value = value.func
+    value = getattr(value, "__func__", value)
+    return value if isinstance(value, types.FunctionType) else None
+
+
+def _is_set(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _is_opaque(value: Any) -> bool:
+    return any(base.__module__.partition(".")[0] in OPAQUE for base in type(value).__mro__)

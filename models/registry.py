@@ -1,0 +1,19 @@
+"""The networks of the zoo by name."""
+
+from __future__ import annotations
+
+from kerasjoint.registry import Registry
+
+NETWORKS = Registry(
+    "network",
+    {
+        "convolutional": (
+            "kerasjoint.models.networks:convolutional_network",
+            "VGG-style blocks (convolution, batch normalisation, ReLU, max-pooling) and two dense layers, 1D or 2D",
+        ),
+        "dense": (
+            "kerasjoint.models.networks:dense_network",
+            "positional encoding and three sigmoid layers",
+        ),
+    },
+)
