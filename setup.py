@@ -10,9 +10,14 @@ setup(
         "kerasjoint.methods",
         "kerasjoint.wrappers",
         *(f"kerasjoint.{room}" for room in ROOMS),
+        "kerasjoint.experiments.paper",
         "kerasjoint.problems.kuramoto_sivashinsky",
         "kerasjoint.problems.navier_stokes",
     ],
     package_dir={"kerasjoint": "kerasjoint"} | {f"kerasjoint.{room}": room for room in ROOMS},
-    package_data={"kerasjoint": ["py.typed"], "kerasjoint.experiments": ["presets/*.yaml"]},
+    package_data={
+        "kerasjoint": ["py.typed"],
+        "kerasjoint.experiments": ["presets/*.yaml"],
+        "kerasjoint.experiments.paper": ["presets/*.yaml"],
+    },
 )

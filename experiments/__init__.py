@@ -1,1 +1,1 @@
-"""The runner: a preset plans cells, the engine runs them, the store keeps their rows, tables and figures show them."""
+"""The runner: a preset plans tasks, the engine runs them, the store keeps their rows, tables and figures show them."""

@@ -1,4 +1,4 @@
-"""Runs cells one after the other, resumes, and keeps going when one fails."""
+"""Runs tasks one after the other, resumes, and keeps going when one fails."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ import numpy as np
 import pandas as pd
 
 from kerasjoint.comparison import error_of_unknowns
-from kerasjoint.experiments.illustration import illustrate
-from kerasjoint.experiments.plan import Cell
-from kerasjoint.experiments.store import CellRows, Store
-from kerasjoint.experiments.variants import base_name
+from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.figure_data import figure_data
+from kerasjoint.experiments.plan import Task
+from kerasjoint.experiments.references import can_sample, construct, construct_refinement
+from kerasjoint.experiments.store import Store, TaskResult
 from kerasjoint.methods import METHODS
+from kerasjoint.methods.base import Method, check_problem_set
 from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems import PROBLEMS
-from kerasjoint.refinement import FIRST_STEP, refine
+from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, Status
 
 PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
@@ -33,15 +36,20 @@ PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "nump
 
 @dataclass
 class Outcome:
-    """How a run went: cells that were run, found finished, and failed with their message."""
+    """How a run went: tasks that were run, found finished, and failed with their message."""
 
-    run: list[Cell] = field(default_factory=list)
-    found: list[Cell] = field(default_factory=list)
+    run: list[Task] = field(default_factory=list)
+    found: list[Task] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 class Engine:
-    """Runs cells into a store; problems are constructed once, so that cells of equal shapes share compiled code."""
+    """Runs tasks into a store; problems are constructed once, so that tasks of equal shapes share compiled code.
+
+    Example
+    -------
+    >>> Engine(Store("results/quick")).run(plan(load_preset("quick")))
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -49,87 +57,117 @@ class Engine:
 
     def run(
         self,
-        cells: Sequence[Cell],
-        before: Callable[[Cell], None] = lambda cell: None,
-        after: Callable[[Cell], None] = lambda cell: None,
+        tasks: Sequence[Task],
+        before: Callable[[Task], None] = lambda task: None,
+        after: Callable[[Task], None] = lambda task: None,
     ) -> Outcome:
-        """Run those cells that are not finished yet; ``before`` and ``after`` are called around each cell."""
-        self._store.open_for(cells)
+        """Run those tasks that are not finished yet; ``before`` and ``after`` are called around each task.
+
+        Raises
+        ------
+        ArgumentError
+            Before anything runs: for a problem or method that cannot be constructed, and a problem without ``sample``.
+        """
+        self._check([task for task in tasks if not self._store.has(task)])
+        self._store.open_for(tasks)
         outcome = Outcome()
-        for cell in cells:
-            if self._store.has(cell):
-                outcome.found.append(cell)
-                after(cell)
+        for task in tasks:
+            if self._store.has(task):
+                outcome.found.append(task)
+                after(task)
                 continue
-            before(cell)
+            before(task)
+            self._keep_figure_data(task, outcome)
             try:
-                if not self._store.has_illustration(cell.problem):
-                    self._store.write_illustration(
-                        cell.problem, illustrate(base_name(cell.problem), self._problem(cell))
-                    )
-                self._store.write(cell, self._run(cell))
+                self._store.write(task, self._run(task))
             except Exception as error:
-                outcome.failed[cell.name] = f"{type(error).__name__}: {error}"
+                outcome.failed[task.name] = f"{type(error).__name__}: {error}"
             else:
-                outcome.run.append(cell)
-            after(cell)
+                outcome.run.append(task)
+            after(task)
         return outcome
 
-    def _problem(self, cell: Cell) -> InverseProblem:
-        key = f"{cell.problem} {sorted(cell.problem_options.items())}"
+    def _check(self, tasks: Sequence[Task]) -> None:
+        methods = {}
+        for task in tasks:
+            if not can_sample(self._problem(task)):
+                expected = "a problem with sample(n, seed), to draw instances from (kerasjoint solve needs none)"
+                raise ArgumentError(f"problem {task.problem}", expected, "none")
+            methods[f"{task.method} {task.method_options}"] = task
+        for task in methods.values():
+            _method(task)
+
+    def _keep_figure_data(self, task: Task, outcome: Outcome) -> None:
+        """Store what figures of the problem need; rows do not depend on it."""
+        name = f"figure data of {task.problem}"
+        if self._store.has_figure_data(task.problem) or name in outcome.failed:
+            return
+        try:
+            self._store.write_figure_data(task.problem, figure_data(self._problem(task)))
+        except Exception as error:
+            outcome.failed[name] = f"{type(error).__name__}: {error}"
+
+    def _problem(self, task: Task) -> InverseProblem:
+        key = f"{task.problem} {sorted(task.problem_options.items())}"
         if key not in self._problems:
-            self._problems[key] = PROBLEMS.load(base_name(cell.problem))(**cell.problem_options)
+            self._problems[key] = construct(PROBLEMS, task.problem, task.problem_options)
         return self._problems[key]
 
-    def _run(self, cell: Cell) -> CellRows:
-        problem_set = self._problem(cell).sample(cell.n, cell.data_seed)
-        method = METHODS.load(base_name(cell.method))(**cell.method_options)
-        solution = method.solve(problem_set, cell.method_seed)
-        variants = {("unrefined", "best"): solution}
-        if method.role == "learned":
-            options = {"first_step": FIRST_STEP} | cell.refinement["options"]
-            local = METHODS.load(cell.refinement["method"])(**options)
-            variants["refined", "best"] = refine(problem_set, solution, local, first_step=local.first_step)
+    def _run(self, task: Task) -> TaskResult:
+        problem = self._problem(task)
+        problem_set = check_problem_set(problem.sample(task.n, task.data_seed), problem.hook_name("sample"))
+        method = _method(task)
+        solution = method.solve(problem_set, task.method_seed)
+        results = {("unrefined", "best"): solution}
+        if method.role == "learned" and can_refine(problem_set, method):
+            results["refined", "best"] = _refine(task, problem_set, solution)
             if method.selects_best:
-                last = solution.last_iterate
-                variants["unrefined", "last"] = last
-                variants["refined", "last"] = refine(problem_set, last, local, first_step=local.first_step)
-        rows = pd.concat([_rows(cell, *variant, one) for variant, one in variants.items()], ignore_index=True)
-        curve = solution.history.assign(problem=cell.problem, method=cell.method, n=cell.n, seed=cell.seed)
-        seconds = {f"{stage} {selection}": one.seconds for (stage, selection), one in variants.items()}
+                results["unrefined", "last"] = solution.last_iterate
+                results["refined", "last"] = _refine(task, problem_set, solution.last_iterate)
+        rows = [_rows(task, method.role, *key, one) for key, one in results.items()]
+        trace = solution.history.assign(problem=task.problem, method=task.method, n=task.n, seed=task.seed)
         metadata = {
-            "seconds": seconds,
-            "compile_seconds": max(one.compile_seconds for one in variants.values()),
-            "solvers": {f"{stage} {selection}": one.solver for (stage, selection), one in variants.items()},
+            "seconds": {f"{stage} {selection}": one.seconds for (stage, selection), one in results.items()},
+            "compile_seconds": max(one.compile_seconds for one in results.values()),
+            "solvers": {f"{stage} {selection}": one.solver for (stage, selection), one in results.items()},
             **environment(),
         }
-        return CellRows(rows, curve, metadata)
+        return TaskResult(pd.concat(rows, ignore_index=True), trace, metadata)
 
 
-def _rows(cell: Cell, stage: str, selection: str, solution: Solution) -> pd.DataFrame:
+def _method(task: Task) -> Method:
+    return construct(METHODS, task.method, task.method_options)
+
+
+def _refine(task: Task, problem_set: ProblemSet, solution: Solution) -> Solution:
+    return refine(problem_set, solution, construct_refinement(**task.refinement))
+
+
+def _rows(task: Task, role: str, stage: str, selection: str, solution: Solution) -> pd.DataFrame:
     error = error_of_unknowns(solution)
     solved = solution.solved
     truth = solution.problem_set.truth
     return pd.DataFrame(
         {
-            "problem": cell.problem,
-            "method": cell.method,
+            "problem": task.problem,
+            "method": task.method,
+            "role": role,
             "stage": stage,
             "selection": selection,
-            "n": cell.n,
-            "seed": cell.seed,
-            "instance": np.arange(cell.n),
+            "n": task.n,
+            "seed": task.seed,
+            "instance": np.arange(task.n),
             "loss": solution.loss,
-            "solved": pd.array([None] * cell.n if solved is None else solved, dtype="boolean"),
-            "error": np.full(cell.n, np.nan) if error is None else error,
+            "solved": pd.array([None] * task.n if solved is None else solved, dtype="boolean"),
+            "error": np.full(task.n, np.nan) if error is None else error,
             "status": [Status(code).name for code in solution.status],
             "evaluations": solution.evaluations,
             "iterations": solution.iterations,
             "non_finite": solution.non_finite,
-            "seconds": solution.seconds / cell.n,
+            "seconds": solution.seconds / task.n,
             "solver": solution.solver,
             "xi": list(solution.xi),
-            "truth": [None] * cell.n if truth is None else list(truth),
+            "truth": [None] * task.n if truth is None else list(truth),
         }
     )
 

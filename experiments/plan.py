@@ -1,4 +1,4 @@
-"""From a preset to cells: the units that are run, stored and resumed."""
+"""From a preset to tasks: the units that are run, stored and resumed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from kerasjoint.experiments.labels import Label
 from kerasjoint.experiments.preset import Preset
-from kerasjoint.experiments.variants import base_name
+from kerasjoint.experiments.references import source_digest
 
 
 @dataclass(frozen=True)
-class Cell:
+class Task:
     """One method on one problem set: the smallest unit that a run can lose.
 
     Attributes
     ----------
+    preset
+        Name of the preset that it belongs to.
     problem, method, n, seed
         Which; ``seed`` counts repetitions from 0.
     problem_options, method_options
@@ -26,8 +29,11 @@ class Cell:
         What all randomness derives from, together with problem, n and seed.
     refinement
         By which local method a learned solution is refined, and its options.
+    sources
+        A digest of each file that the user's own problem and methods are in.
     """
 
+    preset: str
     problem: str
     method: str
     n: int
@@ -36,16 +42,17 @@ class Cell:
     method_options: dict[str, Any]
     preset_seed: int
     refinement: dict[str, Any]
+    sources: dict[str, str]
 
     @property
     def name(self) -> str:
         """Name of its folder."""
-        return f"{self.problem}.{self.method}.n{self.n}.s{self.seed}"
+        return f"{Label(self.problem).slug}.{Label(self.method).slug}.n{self.n}.s{self.seed}"
 
     @property
     def settings(self) -> dict[str, Any]:
         """All that decides its result."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "preset"}
 
     @property
     def data_seed(self) -> int:
@@ -59,14 +66,20 @@ class Cell:
 
     @property
     def _seeds(self) -> list[int]:
-        entropy = [self.preset_seed, zlib.crc32(base_name(self.problem).encode()), self.n, self.seed]
+        entropy = [self.preset_seed, zlib.crc32(Label(self.problem).seed_name.encode()), self.n, self.seed]
         return np.random.SeedSequence(entropy).generate_state(2).tolist()
 
 
-def plan(preset: Preset) -> list[Cell]:
-    """List the cells of a preset, those that share compiled code next to each other."""
+def plan(preset: Preset) -> list[Task]:
+    """List the tasks of a preset, those that share compiled code next to each other.
+
+    Example
+    -------
+    >>> [task.name for task in plan(load_preset("quick"))]
+    """
     return [
-        Cell(
+        Task(
+            preset=preset.name,
             problem=problem,
             method=method,
             n=n,
@@ -75,9 +88,15 @@ def plan(preset: Preset) -> list[Cell]:
             method_options=preset.method_options(problem, method),
             preset_seed=preset.seed,
             refinement=preset.refinement.model_dump(),
+            sources=_sources(problem, method, preset.refinement.method),
         )
         for problem, problem_plan in preset.problems.items()
         for n in problem_plan.n
         for method in preset.methods
         for seed in range(problem_plan.seeds or preset.seeds)
     ]
+
+
+def _sources(*labels: str) -> dict[str, str]:
+    digests = {Label(text).base: source_digest(text) for text in labels}
+    return {text: digest for text, digest in digests.items() if digest is not None}

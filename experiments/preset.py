@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.experiments.labels import check_label
 from kerasjoint.experiments.preset_files import read_preset
-from kerasjoint.experiments.variants import base_name, check_label
+from kerasjoint.experiments.references import check_options, construct_refinement, load_factory
 from kerasjoint.methods import METHODS
 from kerasjoint.problems import PROBLEMS
 
@@ -42,18 +43,17 @@ class Refinement(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> Refinement:
-        from kerasjoint.methods.base import check_method
-
-        factory = METHODS.load(self.method)
-        _check_options("refinement.options", factory, self.options)
-        check_method("refinement.method", factory(**self.options), local=True)
+        check_label(METHODS, self.method)
+        check_options("refinement.options", load_factory(METHODS, self.method), self.options)
+        construct_refinement(self.method, self.options)
         return self
 
 
 class Preset(BaseModel):
     """A whole run: problems, methods with their options, sizes and seeds.
 
-    A problem or method may come several times with different options, as ``name@variant``; all see the same instances.
+    Problems and methods are names of the registries, ``module:Class`` or ``path/to/file.py:Class``. One may come
+    several times with different options, as ``name@variant``; all see the same instances.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,18 +66,25 @@ class Preset(BaseModel):
     methods: Annotated[dict[str, Options], Field(min_length=1)]
     refinement: Refinement = Field(default_factory=Refinement)
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w. -]{0,99}", name):
+            raise ValueError("letters, digits, spaces, dots, hyphens and underscores, since it names a folder")
+        return name
+
     @model_validator(mode="after")
     def _known(self) -> Preset:
         for name, plan in self.problems.items():
             check_label(PROBLEMS, name)
-            _check_options(f"problems.{name}.options", PROBLEMS.load(base_name(name)), plan.options)
+            check_options(f"problems.{name}.options", load_factory(PROBLEMS, name), plan.options)
             for method in plan.methods:
                 check_label(METHODS, method)
         for name, options in self.methods.items():
             check_label(METHODS, name)
             overrides = [plan.methods.get(name, {}) for plan in self.problems.values()]
             for given in (options, *overrides):
-                _check_options(f"methods.{name}", METHODS.load(base_name(name)), given)
+                check_options(f"methods.{name}", load_factory(METHODS, name), given)
         return self
 
     def method_options(self, problem: str, method: str) -> Options:
@@ -91,7 +98,12 @@ class Preset(BaseModel):
         n: Sequence[int] = (),
         seeds: int | None = None,
     ) -> Preset:
-        """Return the preset with other problems, methods, sizes or numbers of seeds; empty means as it is."""
+        """Return the preset with other problems, methods, sizes or numbers of seeds; empty means as it is.
+
+        Example
+        -------
+        >>> load_preset("quick").narrowed(["damped.py:Damped"], n=[64])
+        """
         content = self.model_dump()
         if problems:
             known = content["problems"]
@@ -117,21 +129,27 @@ def load_preset(name_or_path: str) -> Preset:
     ------
     ArgumentError
         For an unknown name, text that is not YAML, or an unknown key, by its name.
+
+    Example
+    -------
+    >>> load_preset("quick").methods
     """
-    return parse_preset(read_preset(name_or_path), name_or_path)
+    return parse_preset(read_preset(name_or_path), f"preset {name_or_path}")
 
 
 def parse_preset(content: dict[str, Any], source: str) -> Preset:
-    """Validate a preset's content; name every key that is wrong."""
+    """Validate a preset's content; messages begin with ``source``, and name what is wrong.
+
+    Example
+    -------
+    >>> parse_preset({"name": "mine", "problems": {"billiards": {"n": [4]}}, "methods": {"lbfgs": {}}}, "mine.yaml")
+    """
     try:
         return Preset.model_validate(content)
     except ValidationError as error:
+        for one in error.errors():
+            cause = one.get("ctx", {}).get("error")
+            if isinstance(cause, ArgumentError):
+                raise ArgumentError(f"{source}, {cause.argument}", cause.expected, cause.got) from cause.__cause__
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ArgumentError(f"preset {source}", "known keys with valid values", wrong) from None
-
-
-def _check_options(where: str, factory: Any, options: Options) -> None:
-    known = inspect.signature(factory).parameters
-    for option in options:
-        if option not in known:
-            raise ArgumentError(where, f"one of {', '.join(known) or 'no options'}", repr(option))
+        raise ArgumentError(source, "known keys with valid values", wrong) from None

@@ -1,4 +1,4 @@
-"""The YAML files of presets: those that come with the package, and the user's own."""
+"""The YAML files of presets: those in the folders ``presets`` of this package and its parts, and the user's own."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from kerasjoint.errors import ArgumentError
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with the package."""
-    return sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml"))
+    return sorted(_presets())
 
 
 def read_preset(name_or_path: str) -> dict[str, Any]:
     """Read a preset by its name, or from a YAML file, without validating its content."""
-    if name_or_path in preset_names():
-        text = (_folder() / f"{name_or_path}.yaml").read_text()
+    known = _presets()
+    if name_or_path in known:
+        text = known[name_or_path].read_text()
     elif Path(name_or_path).is_file():
         text = Path(name_or_path).read_text()
     else:
-        raise ArgumentError("preset", f"one of {', '.join(preset_names())}, or a YAML file", repr(name_or_path))
+        raise ArgumentError("preset", f"one of {', '.join(sorted(known))}, or a YAML file", repr(name_or_path))
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -34,5 +35,8 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
     return content
 
 
-def _folder() -> Traversable:
-    return files("kerasjoint.experiments") / "presets"
+def _presets() -> dict[str, Traversable]:
+    here = files("kerasjoint.experiments")
+    folders = [place / "presets" for place in (here, *here.iterdir()) if place.is_dir()]
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    return {path.name.removesuffix(".yaml"): path for path in found if path.name.endswith(".yaml")}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kerasjoint.comparison import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
-from kerasjoint.experiments.paper import paper_fractions
-from kerasjoint.experiments.variants import in_order
+from kerasjoint.experiments.labels import Label, in_order
+from kerasjoint.files import atomic_path
 from kerasjoint.methods import METHODS
+from kerasjoint.summary import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 
 BEST_OF_BOTH = "better of both"
+# Every one of these that was run is a reference.
 REFERENCES = ("lbfgs", "scipy-lbfgs", "lockstep-lbfgs")
-VARIANT = ["method", "stage", "selection"]
+VARIANT = ["method", "role", "stage", "selection"]
 KEY = ["n", "seed", "instance"]
 FRACTIONS = ("better", "equal", "worse", "better_tol", "equal_tol", "worse_tol", "solved")
 TOLERANCE = f"|dL| <= {RELATIVE_TOLERANCE:g} max(L) + {ABSOLUTE_TOLERANCE:g}"
@@ -23,8 +25,8 @@ TOLERANCE = f"|dL| <= {RELATIVE_TOLERANCE:g} max(L) + {ABSOLUTE_TOLERANCE:g}"
 def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.DataFrame:
     """Compare every method, stage and selection with each reference on one problem.
 
-    References are the plain L-BFGS methods; in a run without any, its first method, refined if it was. Beside each
-    stands the better of it and joint optimisation as a method.
+    References are the plain L-BFGS methods; in a run without them, its first baseline, or else its first method. Beside
+    each stands "better of both": per instance the better of the first learned method, refined, and that reference.
 
     Parameters
     ----------
@@ -33,33 +35,42 @@ def comparison_table(rows: pd.DataFrame, problem: str, *, per_n: bool) -> pd.Dat
     problem
         Which problem.
     per_n
-        One row per n; else the mean over n, each n counting the same, as in the paper's Table 2.
+        One row per n; else the mean over n, each n counting the same.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of ``kerasjoint.compare``, and ``paper_better`` and ``paper_equal``. ``_tol`` columns count as
-        equal what differs by at most ``TOLERANCE``.
+        The columns of ``kerasjoint.compare``. ``_tol`` columns count as equal what differs by at most ``TOLERANCE``.
+
+    Example
+    -------
+    >>> comparison_table(Store("results/quick").rows(), "billiards", per_n=True)
     """
     rows = rows[rows["problem"] == problem]
     table = []
-    methods = in_order(METHODS, rows["method"])
     final = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
-    for reference in [name for name in REFERENCES if name in methods] or methods[:1]:
+    for reference in references(rows):
         base = final[final["method"] == reference].set_index(KEY)
-        candidates = pd.concat([rows, best_of_both(rows, reference)]) if reference in REFERENCES else rows
+        both = best_of_both(rows, reference)
+        candidates = rows if both.empty else pd.concat([rows, both])
         for variant, group in candidates.groupby(VARIANT, sort=False):
-            better, equal = paper_fractions(problem, str(variant[0]), str(variant[1]))
             head = {"problem": problem, "reference": reference} | dict(zip(VARIANT, map(str, variant), strict=True))
             sizes = [row for _, part in group.groupby("n") for row in _row(part, base)]
             for row in sizes if per_n or not sizes else [_mean_over_n(sizes)]:
                 size = {"n": int(row["n"]) if per_n else "all", "instances": int(row["instances"])}
-                table.append({**head, **size, **row, **size, "paper_better": better, "paper_equal": equal})
+                table.append({**head, **size, **row, **size})
     return _sorted(pd.DataFrame(table))
 
 
+def references(rows: pd.DataFrame) -> list[str]:
+    """Return with which methods the others are compared."""
+    methods = in_order(METHODS, rows["method"])
+    baselines = in_order(METHODS, rows["method"][rows["role"] == "baseline"])
+    return [name for name in REFERENCES if name in methods] or baselines[:1] or methods[:1]
+
+
 def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Describe how the methods that need no refinement do: one row per problem, method and n.
+    """Describe how the baselines do: one row per problem, method and n.
 
     Returns
     -------
@@ -67,9 +78,8 @@ def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
         ``solved`` with its interval, ``stationary`` (the fraction that cannot move), quartiles and maximum of the
         iterations of moving instances, and mean and maximum of the evaluations of all.
     """
-    local = rows[~rows["method"].isin(rows["method"][rows["stage"] == "refined"])]
     table = []
-    for (problem, method, n), group in local.groupby(["problem", "method", "n"]):
+    for (problem, method, n), group in rows[rows["role"] == "baseline"].groupby(["problem", "method", "n"]):
         stationary = group["status"] == "STATIONARY"
         iterations = group["iterations"][~stationary] if not stationary.all() else pd.Series([0])
         low, median, high = np.quantile(iterations, (0.25, 0.5, 0.75))
@@ -86,9 +96,10 @@ def baseline_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_of_both(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return the rows of the paper's own advice: per instance the better of joint optimisation and a baseline."""
-    chosen = rows[(rows["method"] == "reparameterized") & (rows["stage"] == "refined") & (rows["selection"] == "best")]
-    base = rows[(rows["method"] == baseline) & (rows["stage"] == "unrefined")]
+    """Return per instance the better of the first learned method, refined, and a baseline; no rows without either."""
+    learned = in_order(METHODS, rows["method"][rows["role"] == "learned"])[:1]
+    chosen = rows[rows["method"].isin(learned) & (rows["stage"] == "refined") & (rows["selection"] == "best")]
+    base = rows[(rows["method"] == baseline) & (rows["role"] == "baseline")]
     both = chosen.merge(base, on=["problem", *KEY], suffixes=("", "_base"))
     worse = (both["loss_base"] < both["loss"]).to_numpy()
     for column in ("loss", "solved", "error", "status", "xi"):
@@ -99,27 +110,10 @@ def best_of_both(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return both[rows.columns]
 
 
-def write_tables(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    baseline_table(rows).to_csv(folder / "baseline.csv", index=False, float_format="%.4g")
-    written = [folder / "baseline.csv"]
-    sections = [f"Equal, where marked `tol`: {TOLERANCE}. Brackets: 95 % Wilson intervals.\n"]
-    for problem in dict.fromkeys(rows["problem"]):
-        for per_n in (False, True):
-            table = comparison_table(rows, problem, per_n=per_n)
-            path = folder / f"{problem}{'-by-n' if per_n else ''}.csv"
-            table.to_csv(path, index=False, float_format="%.6g")
-            written.append(path)
-            title = f"## {problem}, {'by n' if per_n else 'mean over n'}"
-            sections.append(f"{title}\n\n{legible(table).to_markdown(index=False)}\n")
-    (folder / "tables.md").write_text("\n".join(sections))
-    return [*written, folder / "tables.md"]
-
-
 def legible(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table for reading: percentages with their intervals, few digits."""
-    text = pd.DataFrame({"against": table["reference"], "method": _variant_names(table), "n": table["n"]})
+    against = [Label(reference).title for reference in table["reference"]]
+    text = pd.DataFrame({"against": against, "method": _variant_names(table), "n": table["n"]})
     for column, title in (
         ("better", "better"),
         ("equal", "equal"),
@@ -132,7 +126,6 @@ def legible(table: pd.DataFrame) -> pd.DataFrame:
             "" if np.isnan(p) else f"{100 * p:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
             for p, low, high in zip(table[column], table[f"{column}_low"], table[f"{column}_high"], strict=True)
         ]
-    text["paper better / equal"] = _paper(table)
     for column, title in (
         ("median_error", "error"),
         ("mean_loss", "mean loss"),
@@ -141,7 +134,7 @@ def legible(table: pd.DataFrame) -> pd.DataFrame:
         ("evaluations", "evaluations"),
         ("seconds", "s / instance"),
     ):
-        text[title] = [f"{value:.3g}" for value in table[column]]
+        text[title] = ["" if np.isnan(value) else f"{value:.3g}" for value in table[column]]
     return text
 
 
@@ -149,7 +142,7 @@ def brief(table: pd.DataFrame, stage: str) -> pd.DataFrame:
     """Return one stage of a table for a narrow screen: best points, percentages without intervals."""
     wanted = in_refined_comparison(table) if stage == "refined" else table["stage"] == "unrefined"
     shown = table[(table["selection"] == "best") & wanted]
-    text = pd.DataFrame({"method": shown["method"]})
+    text = pd.DataFrame({"method": [Label(method).title for method in shown["method"]]})
     for column, title in (
         ("better", "better"),
         ("equal", "equal"),
@@ -158,28 +151,56 @@ def brief(table: pd.DataFrame, stage: str) -> pd.DataFrame:
         ("solved", "solved"),
     ):
         text[title] = ["" if np.isnan(share) else f"{100 * share:.0f}" for share in shown[column]]
-    text["error"] = [f"{value:.1e}" for value in shown["median_error"]]
-    if stage == "refined":
-        text["paper"] = _paper(shown)
+    text["error"] = ["" if np.isnan(value) else f"{value:.1e}" for value in shown["median_error"]]
     return text
 
 
-def _paper(table: pd.DataFrame) -> list[str]:
-    pairs = zip(table["paper_better"], table["paper_equal"], strict=True)
-    return ["" if np.isnan(better) else f"{100 * better:.1f} / {100 * equal:.1f}" for better, equal in pairs]
+def write_tables(
+    rows: pd.DataFrame,
+    folder: Path,
+    compare: Callable[..., pd.DataFrame] = comparison_table,
+    show: Callable[[pd.DataFrame], pd.DataFrame] = legible,
+) -> list[Path]:
+    """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``.
+
+    ``compare`` and ``show`` make the table of a problem, and the same for reading: for tables with more columns.
+
+    Example
+    -------
+    >>> write_tables(Store("results/quick").rows(), Path("tables"))
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_write_csv(baseline_table(rows), folder / "baseline.csv", "%.4g")]
+    sections = [f"Equal, where marked `tol`: {TOLERANCE}. Brackets: 95 % Wilson intervals.\n"]
+    for problem in dict.fromkeys(rows["problem"]):
+        label = Label(problem)
+        for per_n in (False, True):
+            table = compare(rows, problem, per_n=per_n)
+            written.append(_write_csv(table, folder / f"{label.slug}{'-by-n' if per_n else ''}.csv", "%.6g"))
+            title = f"## {label.title}, {'by n' if per_n else 'mean over n'}"
+            sections.append(f"{title}\n\n{show(table).to_markdown(index=False)}\n")
+    with atomic_path(folder / "tables.md") as path:
+        path.write_text("\n".join(sections))
+    return [*written, folder / "tables.md"]
 
 
 def in_refined_comparison(frame: pd.DataFrame) -> pd.Series:
-    """Tell which rows belong beside refined solutions: those, and those of methods that need no refinement."""
-    refined = frame["stage"] == "refined"
-    return refined | ~frame["method"].isin(frame["method"][refined])
+    """Return which rows belong beside refined solutions: those, and the baselines', which need no refinement."""
+    return (frame["stage"] == "refined") | (frame["role"] == "baseline")
+
+
+def _write_csv(table: pd.DataFrame, target: Path, digits: str) -> Path:
+    with atomic_path(target) as path:
+        table.to_csv(path, index=False, float_format=digits)
+    return target
 
 
 def _variant_names(table: pd.DataFrame) -> list[str]:
-    names, refined = [], set(table["method"][table["stage"] == "refined"])
-    for method, stage, selection in zip(table["method"], table["stage"], table["selection"], strict=True):
+    names = []
+    for method, role, stage, selection in zip(*(table[column] for column in VARIANT), strict=True):
         last = ", last iterate" if selection == "last" else ""
-        names.append(f"{method}{last} ({stage})" if method in refined and method != BEST_OF_BOTH else method)
+        plain = role == "baseline" or method == BEST_OF_BOTH
+        names.append(Label(method).title + ("" if plain else f"{last} ({stage})"))
     return names
 
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.methods.base import LocalMethod, check_method, check_problem_set
+from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
 FIRST_STEP = 0.01
+
+
+def can_refine(problem_set: ProblemSet, method: Method) -> bool:
+    """Return whether solutions of a method can be refined: not where the method and the simulator have no gradient.
+
+    Example
+    -------
+    >>> can_refine(problem_set, Supervised())
+    True
+    """
+    return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)
 
 
 def refine(problem_set: ProblemSet, solution: Solution, method: LocalMethod | None = None) -> Solution:

@@ -11,7 +11,7 @@ from kerasjoint.methods.base import LocalMethod, Method, check_method, check_pro
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import Verbose, show_progress
-from kerasjoint.refinement import refine
+from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, best_of
 
 EPOCHS = 1000
@@ -65,9 +65,7 @@ def solve(
         check_method("local_method", local_method, local=True)
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)
-        if chosen.role == "baseline":
-            return solution
-        if not (chosen.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)):
+        if chosen.role == "baseline" or not can_refine(problem_set, chosen):
             return solution
         refined = refine(problem_set, solution, local_method)
         from_guess = (local_method or LockstepLBFGS()).solve(problem_set)

@@ -73,6 +73,8 @@ class Billiards(InverseProblem):
     >>> problem_set = Billiards().sample(n=64, seed=0)
     """
 
+    shown_unknown = "v0[1]"
+
     def __init__(
         self, radius: float = 0.03, elasticity: float = 0.8, friction: float = 0.1, hits_only: bool = False
     ) -> None:

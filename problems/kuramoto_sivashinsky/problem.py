@@ -122,6 +122,7 @@ class KuramotoSivashinsky(InverseProblem):
     unknowns = (Unknown("alpha", lower=-1.0, upper=1.0), Unknown("beta", lower=0.5, upper=1.5))
     chunk = 32
     periodic = (1,)
+    shown_unknown = "beta"
 
     def __init__(
         self, points: int = 64, length: float = 22.0, dt: float = 0.1, end: float = 25.0, stored: int = 50

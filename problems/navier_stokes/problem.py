@@ -88,6 +88,7 @@ class NavierStokes(InverseProblem):
     """
 
     chunk = 8
+    shown_unknown = "x0"
     unknowns = (
         Unknown("x0", lower=10.0, upper=90.0, guess=50.0),
         Unknown("v0", shape=(2,), lower=(-3.0, 0.0), upper=(3.0, 10.0), guess=(0.0, 4.0)),

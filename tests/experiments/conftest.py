@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 
 from kerasjoint.experiments.engine import Engine
@@ -27,3 +30,13 @@ def store(preset, tmp_path_factory) -> Store:
     outcome = Engine(store).run(plan(preset))
     assert not outcome.failed
     return store
+
+
+@pytest.fixture(scope="session")
+def paper_store(store, tmp_path_factory) -> Store:
+    """The same rows, as a run of the preset of the paper."""
+    folder = tmp_path_factory.mktemp("paper") / "run"
+    shutil.copytree(store.folder, folder)
+    for path in folder.glob("tasks/*/task.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"preset": "paper"}))
+    return Store(folder)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -30,28 +29,10 @@ def test_help_imports_no_tensorflow():
     assert result.stdout.strip().endswith("False False")
 
 
-def test_a_report_with_costs_of_the_benchmarks_needs_no_tensorflow(store, tmp_path):
-    shutil.copytree(store.folder, tmp_path / "run")
-    timed = pd.DataFrame({"contender": ["reparameterized", "scipy-lbfgs"], "times_median": [21.0, 5.0]})
-    timed.assign(case="cost, billiards").to_csv(tmp_path / "benchmarks.csv", index=False)
-    code = "import sys; from kerasjoint.experiments.cli import app\napp(sys.argv[1:], standalone_mode=False)\n"
-    code += "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
-    arguments = ["replication", "run", "--cost", "benchmarks.csv"]
-    result = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert result.stdout.strip().endswith("False False")
-    report = (tmp_path / "run" / "REPORT.md").read_text()
-    assert "`kerasjoint replication run --cost benchmarks.csv` makes this page" in report
-    assert re.search(
-        r"\| billiards +\| joint training takes 3 to 6 times .*\| holds where known +\|.* 4.2 times", report
-    )
-
-
 def test_list_shows_every_kind():
     result = call("list")
     assert result.exit_code == 0
-    for name in ("wave-packet", "billiards", "neural-adjoint", "convolutional", "quick"):
+    for name in ("wave-packet", "billiards", "neural-adjoint", "convolutional", "quick", "paper-window"):
         assert name in result.stdout
 
 
@@ -61,10 +42,10 @@ def test_run_resumes_and_report_repeats_it(tmp_path):
     first = call(*arguments)
     assert first.exit_code == 0, first.output
     table = out / "tables" / "billiards.csv"
-    content, rows = table.read_text(), (out / "cells" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes()
+    content, rows = table.read_text(), (out / "tasks" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes()
     assert (out / "figures" / "billiards.png").read_bytes().startswith(b"\x89PNG")
     assert call(*arguments).exit_code == 0
-    assert (out / "cells" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes() == rows
+    assert (out / "tasks" / "billiards.lbfgs.n2.s0" / "rows.parquet").read_bytes() == rows
     table.unlink()
     assert call("report", out).exit_code == 0
     assert table.read_text() == content
@@ -94,12 +75,31 @@ def test_solve_reads_the_users_file(tmp_path):
     np.testing.assert_allclose(first["v0[0]"], second["v0[0]"], rtol=1e-9)
 
 
-def test_a_csv_without_header_is_read_where_there_is_no_condition(tmp_path):
+def test_a_csv_without_header_is_read_if_asked_for(tmp_path):
     csv, out = tmp_path / "signals.csv", tmp_path / "solution.csv"
     np.savetxt(csv, WavePacket().sample(2, seed=1).y, delimiter=",")
-    result = call("solve", "wave-packet", csv, "--out", out, "--method", "lbfgs")
+    result = call("solve", "wave-packet", csv, "--out", out, "--method", "lbfgs", "--no-header")
     assert result.exit_code == 0, result.output
     assert len(pd.read_csv(out)) == 2
+
+
+@pytest.mark.parametrize("first", [range(256), [0.5] * 256], ids=["integer names", "numbers"])
+def test_a_first_row_of_numbers_is_not_taken_for_an_instance(tmp_path, first):
+    csv, out = tmp_path / "signals.csv", tmp_path / "solution.csv"
+    csv.write_text("".join(",".join(map(str, row)) + "\n" for row in (first, [1.0] * 256)))
+    result = call("solve", "wave-packet", csv, "--out", out, "--method", "lbfgs")
+    assert isinstance(result.exception, KerasjointError)
+    assert re.search(r"a header with the columns y\[0\], .*; or --no-header", str(result.exception))
+    assert not out.exists()
+
+
+def test_a_csv_for_a_problem_with_condition_needs_a_header(tmp_path):
+    csv = tmp_path / "shots.csv"
+    csv.write_text("1,2,3,4,5,6\n")
+    for options, says in (((), "got 1, 2, 3"), (("--no-header",), "got --no-header")):
+        result = call("solve", "billiards", csv, "--out", tmp_path / "solution.csv", *options)
+        assert re.search(rf"a header with the columns cue\[0\], .*{says}", str(result.exception))
+        assert "or --no-header" not in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_csv_with_a_wrong_header_is_refused(tmp_path, header, says):
 def test_a_bad_csv_is_refused_and_nothing_is_written(tmp_path, text, says):
     csv, out = tmp_path / "bad.csv", tmp_path / "solution.csv"
     csv.write_text(text)
-    result = call("solve", "wave-packet", csv, "--out", out)
+    result = call("solve", "wave-packet", csv, "--out", out, "--no-header")
     assert isinstance(result.exception, KerasjointError)
     assert result.exception.args[0].startswith((str(csv), "y"))
     assert re.search(says, str(result.exception))
@@ -162,6 +162,7 @@ def test_a_bad_csv_is_refused_and_nothing_is_written(tmp_path, text, says):
         (("report", "nowhere"), "nowhere"),
         (("solve", "billiards", "nowhere.npz", "--out", "new.csv"), "nowhere.npz"),
         (("solve", "billiards", "nowhere.npz", "--out", "new.txt"), "--out"),
+        (("solve", "billiards@hits", "nowhere.npz", "--out", "new.csv"), "there is none"),
     ],
 )
 def test_a_wrong_name_is_refused(arguments, says, tmp_path, monkeypatch):

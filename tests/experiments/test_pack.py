@@ -9,7 +9,7 @@ import pytest
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.plan import plan
-from kerasjoint.experiments.store import CellRows, Store
+from kerasjoint.experiments.store import Store, TaskResult
 
 
 @pytest.fixture
@@ -27,59 +27,59 @@ def in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 def test_nothing_is_lost_and_few_files_are_left(packed, store):
     again = Store(packed.folder)
-    for read in (Store.rows, Store.curves):
+    for read in (Store.rows, Store.traces):
         pd.testing.assert_frame_equal(in_order(read(again)), in_order(read(store)))
-    names = [{cell["settings"]["method"] for _, cell in one.metadata().iterrows()} for one in (again, store)]
+    names = [{task["settings"]["method"] for _, task in one.metadata().iterrows()} for one in (again, store)]
     assert names[0] == names[1]
     assert len(again.metadata()) == len(store.metadata())
-    assert [path.name for path in (again.folder / "cells").iterdir()] == ["packed-1"]
+    assert [path.name for path in (again.folder / "tasks").iterdir()] == ["packed-1"]
 
 
 def test_a_run_goes_on_from_it(packed, preset):
     outcome = Engine(packed).run(plan(preset))
     assert (len(outcome.run), len(outcome.found)) == (0, 16)
     with pytest.raises(ArgumentError, match="preset_seed"):
-        Engine(packed).run([replace(cell, preset_seed=99) for cell in plan(preset)])
+        Engine(packed).run([replace(task, preset_seed=99) for task in plan(preset)])
 
 
-def test_new_cells_join_and_are_packed_too(packed, preset):
-    cell = replace(plan(preset)[0], seed=7)
-    packed.write(cell, CellRows(packed.rows().query("seed == 0").iloc[:2].assign(seed=7), packed.curves()[:1], {}))
-    assert Store(packed.folder).has(cell)
+def test_new_tasks_join_and_are_packed_too(packed, preset):
+    task = replace(plan(preset)[0], seed=7)
+    packed.write(task, TaskResult(packed.rows().query("seed == 0").iloc[:2].assign(seed=7), packed.traces()[:1], {}))
+    assert Store(packed.folder).has(task)
     before = in_order(packed.rows())
     assert Store(packed.folder).pack() == 17
     pd.testing.assert_frame_equal(in_order(Store(packed.folder).rows()), before)
-    assert [path.name for path in (packed.folder / "cells").iterdir()] == ["packed-2"]
+    assert [path.name for path in (packed.folder / "tasks").iterdir()] == ["packed-2"]
 
 
 def test_a_pack_killed_before_it_cleaned_up_counts_nothing_twice(packed, store, preset):
-    shutil.copytree(store.folder / "cells", packed.folder / "cells", dirs_exist_ok=True)
+    shutil.copytree(store.folder / "tasks", packed.folder / "tasks", dirs_exist_ok=True)
     again = Store(packed.folder)
     assert len(again.rows()) == len(store.rows())
     again.open_for(plan(preset))
-    assert [path.name for path in (again.folder / "cells").iterdir()] == ["packed-1"]
+    assert [path.name for path in (again.folder / "tasks").iterdir()] == ["packed-1"]
 
 
-def test_a_cell_that_another_process_finishes_meanwhile_is_kept(packed, preset, monkeypatch):
-    cells = [replace(plan(preset)[0], seed=seed) for seed in (7, 8)]
-    one = CellRows(packed.rows()[:2].assign(seed=7), packed.curves()[:1], {})
-    packed.write(cells[0], one)
+def test_a_task_that_another_process_finishes_meanwhile_is_kept(packed, preset, monkeypatch):
+    tasks = [replace(plan(preset)[0], seed=seed) for seed in (7, 8)]
+    one = TaskResult(packed.rows()[:2].assign(seed=7), packed.traces()[:1], {})
+    packed.write(tasks[0], one)
     write = pd.DataFrame.to_parquet
 
     def late(*arguments, **options):
         write(*arguments, **options)
-        if not (other := Store(packed.folder)).has(cells[1]):
+        if not (other := Store(packed.folder)).has(tasks[1]):
             monkeypatch.setattr(pd.DataFrame, "to_parquet", write)
-            other.write(cells[1], one)
+            other.write(tasks[1], one)
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", late)
     assert Store(packed.folder).pack() == 17
     left = Store(packed.folder)
-    assert all(left.has(cell) for cell in cells)
+    assert all(left.has(task) for task in tasks)
     assert len(left.rows().query("seed == 7")) == 4
 
 
 def test_an_unreadable_pack_is_named(packed):
-    (packed.folder / "cells" / "packed-1" / "cells.json").write_text("{")
-    with pytest.raises(ArgumentError, match=r"packed-1/cells\.json"):
+    (packed.folder / "tasks" / "packed-1" / "tasks.json").write_text("{")
+    with pytest.raises(ArgumentError, match=r"packed-1/tasks\.json"):
         Store(packed.folder).metadata()

@@ -65,19 +65,19 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
 
 
 def test_narrowing_keeps_the_options_of_the_preset(preset):
-    cells = plan(preset.narrowed(problems=["billiards"], methods=["reparameterized"], n=[8], seeds=1))
-    assert [(cell.problem, cell.method, cell.n, cell.seed) for cell in cells] == [
+    tasks = plan(preset.narrowed(problems=["billiards"], methods=["reparameterized"], n=[8], seeds=1))
+    assert [(task.problem, task.method, task.n, task.seed) for task in tasks] == [
         ("billiards", "reparameterized", 8, 0)
     ]
-    assert cells[0].method_options == {"epochs": 20}
+    assert tasks[0].method_options == {"epochs": 20}
 
 
 def test_a_variant_that_the_preset_does_not_know_is_refused(preset):
-    known = load_preset("paper-isolation")
+    known = load_preset("paper-ablation")
     assert known.narrowed(["wave-packet@open-window"], ["reparameterized@random-start"])
     with pytest.raises(ArgumentError, match=r"reparameterized@higher-rate or .*got reparameterized@random-strat"):
         known.narrowed(methods=["reparameterized@random-strat"])
-    with pytest.raises(ArgumentError, match="which has none"):
+    with pytest.raises(ArgumentError, match="there is none"):
         preset.narrowed(["wave-packet@open-window"])
 
 
@@ -97,11 +97,11 @@ def test_variants_differ_in_their_options_alone(tmp_path):
         },
         "test",
     )
-    cells = plan(preset)
-    assert len({cell.name for cell in cells}) == 4
-    assert len({(cell.data_seed, cell.method_seed) for cell in cells}) == 1
+    tasks = plan(preset)
+    assert len({task.name for task in tasks}) == 4
+    assert len({(task.data_seed, task.method_seed) for task in tasks}) == 1
     store = Store(tmp_path / "run")
-    assert not Engine(store).run(cells).failed
+    assert not Engine(store).run(tasks).failed
     rows = store.rows()
     assert list(dict.fromkeys(rows["problem"])) == ["wave-packet", "wave-packet@quiet"]
     iterations = rows.groupby(["problem", "method"])["iterations"].max().unstack()
@@ -118,11 +118,11 @@ def test_variants_differ_in_their_options_alone(tmp_path):
 
 
 def test_methods_share_the_data_and_nothing_else_does(preset):
-    cells = plan(preset)
-    data = {(cell.n, cell.seed): set() for cell in cells}
-    for cell in cells:
-        data[cell.n, cell.seed].add(cell.data_seed)
+    tasks = plan(preset)
+    data = {(task.n, task.seed): set() for task in tasks}
+    for task in tasks:
+        data[task.n, task.seed].add(task.data_seed)
     assert all(len(seeds) == 1 for seeds in data.values())
     assert len(set.union(*data.values())) == len(data)
     # Written out, so that a change of the derivation cannot pass unnoticed: results would no longer be remade.
-    assert cells[0].data_seed == 4255190451
+    assert tasks[0].data_seed == 4255190451
