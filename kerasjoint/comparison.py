@@ -50,6 +50,8 @@ def compare(
     -------
     >>> compare({"lbfgs": baseline, "reparameterized": refined}, reference="lbfgs").to_csv("comparison.csv")
     """
+    if not isinstance(solutions, Mapping):
+        raise ArgumentError("solutions", "a dict of solutions by name", type(solutions).__name__)
     if reference not in solutions:
         raise ArgumentError("reference", f"one of {list(solutions)}", repr(reference))
     for name, solution in solutions.items():

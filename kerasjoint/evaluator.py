@@ -19,7 +19,7 @@ from kerasjoint.compiled import Compiled, abstract_graph
 from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError, KerasjointError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
-from kerasjoint.hooks import Condition, Hooks, objective, predict
+from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
 from kerasjoint.time_loop import values_only
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import compile_small_products
@@ -77,6 +77,7 @@ class Evaluator:
         compile_small_products()
         if problem.chunk is not None:
             check_count(f"{type(problem).__name__}.chunk", problem.chunk)
+        check_hooks(problem)
         self.problem = problem
         self.space = UnknownSpace(problem.unknowns)
         self.route = Route.XLA
@@ -88,8 +89,8 @@ class Evaluator:
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
 
-        It is traced for n and for n + 1 instances, since a problem that knows its instances by another way than ``x``
-        would meet the wrong ones in a subset.
+        It is traced in float64 for n instances, and in float32, as networks train, for n + 1: a problem that knows its
+        instances by another way than ``x`` would meet the wrong ones in a subset.
         """
         key = _shapes(data)
         if key in self._checked:
@@ -97,13 +98,23 @@ class Evaluator:
         graph = self._trace(self._objective, n, data)
         self._choose_route(graph)
         if self.route is not Route.HOST:
+            self._check_flexible(n, data)
+        self._checked.add(key)
+
+    def _check_flexible(self, n: int, data: Data) -> None:
+        try:
+            self._trace(self._objective, n + 1, data, tf.float32)
+        except KerasjointError as error:
+            reason = str(error).splitlines()[0]
             try:
                 self._trace(self._objective, n + 1, data)
-            except (KerasjointError, ValueError, TypeError) as error:
+            except KerasjointError:
                 expected = "a function of any number of instances, whose arrays all come as arguments"
-                got = f"one for {n} alone ({str(error).splitlines()[0]})"
-                raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
-        self._checked.add(key)
+                got = f"one for {n} alone ({reason})"
+            else:
+                expected = "a function that computes in the dtype of its inputs: networks train in float32"
+                got = f"one for float64 alone ({reason})"
+            raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
 
     def has_gradient(self, n: int, data: Data) -> bool:
         """Tell, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
@@ -228,7 +239,7 @@ class Evaluator:
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
 
     def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
-        specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), array.dtype), tuple(data))
+        specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), dtype), tuple(data))
         return abstract_graph(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
 
     def _choose_route(self, graph: Any) -> None:
@@ -289,4 +300,5 @@ def _shapes(data: Data) -> tuple[Any, ...]:
 def _reason(error: tf.errors.OpError) -> str:
     """Return the line of TensorFlow's report that says what XLA refused."""
     lines = str(error.message).splitlines()
-    return next((line for line in lines if "XLA" in line), lines[0]).strip()
+    signs = ("with op ", "No registered", "XLA")
+    return next((line for sign in signs for line in lines if sign in line), lines[0]).strip()

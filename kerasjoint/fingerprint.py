@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
@@ -14,9 +15,8 @@ import numpy as np
 
 # Libraries whose objects have hidden or changing state; a problem that holds one equals itself alone.
 OPAQUE = ("jax", "jaxlib", "keras", "tensorflow", "torch", "_thread", "threading", "weakref")
-SKIPPED = ("__dict__", "__weakref__", "__doc__", "__annotations__", "__firstlineno__", "__static_attributes__")
 
-_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, tuple[str, dict[str, str]]] = WeakKeyDictionary()
 
 
 def problem_fingerprint(problem: Any) -> str:
@@ -31,11 +31,43 @@ def problem_fingerprint(problem: Any) -> str:
     True
     """
     try:
-        if problem in _known:
-            return _known[problem]
+        if problem not in _known:
+            _known[problem] = _fingerprint(problem), _constant_fingerprints(problem)
     except TypeError:
         return _fingerprint(problem)
-    return _known.setdefault(problem, _fingerprint(problem))
+    return _known[problem][0]
+
+
+def changed_constants(problem: Any) -> list[str]:
+    """Return which attributes of a problem differ from what they were when its fingerprint was first asked for.
+
+    What its own methods assign, such as a counter, and lists, dicts and sets are not constants.
+    """
+    try:
+        before = _known[problem][1]
+    except (KeyError, TypeError):
+        return []
+    now = _constant_fingerprints(problem)
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def _constant_fingerprints(problem: Any) -> dict[str, str]:
+    assigned = {name for base in type(problem).__mro__[:-1] for name in _assigned(base)}
+    return {
+        name: data_fingerprint(value)
+        for name, value in _constants(problem).items()
+        if name not in assigned and not isinstance(value, (list, dict, set)) and not _is_opaque(value)
+    }
+
+
+def _assigned(base: type) -> Iterator[str]:
+    """Yield the attributes that the methods of a class assign, but for its constructor."""
+    for name, value in vars(base).items():
+        function = _function_behind(value)
+        if function is not None and name != "__init__":
+            for instruction in dis.get_instructions(function):
+                if instruction.opname == "STORE_ATTR":
+                    yield instruction.argval
 
 
 def _fingerprint(problem: Any) -> str:
@@ -43,7 +75,7 @@ def _fingerprint(problem: Any) -> str:
     for base in type(problem).__mro__[:-1]:
         digest.feed(base)
         if not _is_library(base):
-            digest.feed({name: value for name, value in vars(base).items() if name not in SKIPPED})
+            digest.feed({name: value for name, value in vars(base).items() if _is_written(name, value)})
     digest.feed(_constants(problem))
     return digest.hexdigest()
 
@@ -55,6 +87,11 @@ def _constants(value: Any) -> dict[str, Any]:
         for name, attribute in vars(value).items()
         if not isinstance(getattr(type(value), name, None), cached_property)
     }
+
+
+def _is_written(name: str, value: Any) -> bool:
+    """Whether a class attribute is the user's, not one that Python adds, some of them late (``__slotnames__``)."""
+    return not (name.startswith("__") and name.endswith("__")) or isinstance(value, types.FunctionType)
 
 
 def _is_library(base: type) -> bool:

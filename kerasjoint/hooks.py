@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sysconfig
@@ -16,7 +17,14 @@ from kerasjoint.errors import ArgumentError, KerasjointError, SimulatorError
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 Condition = dict[str, tf.Tensor]
-HOOKS = ("forward", "residuals", "misfit", "regularizer")
+ARGUMENTS = {
+    "forward": ("xi", "x"),
+    "residuals": ("prediction", "y", "x"),
+    "misfit": ("prediction", "y", "x"),
+    "regularizer": ("xi", "x"),
+}
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+MISNAMED = ("loss", "objective")
 
 
 class Hooks(Protocol):
@@ -36,6 +44,20 @@ class Hooks(Protocol):
 
     def hook_name(self, hook: str) -> str:
         """What messages call a method."""
+
+
+def check_hooks(problem: Hooks) -> None:
+    """Refuse methods under names that nothing calls, and methods that do not take what they are called with."""
+    for name in MISNAMED:
+        if hasattr(problem, name):
+            expected = "misfit(prediction, y, x), residuals(prediction, y, x) or regularizer(xi, x)"
+            raise ArgumentError(problem.hook_name(name), expected, f"{name}, which nothing calls")
+    for name, arguments in ARGUMENTS.items():
+        try:
+            inspect.signature(getattr(problem, name)).bind(*arguments)
+        except TypeError:
+            got = f"{name}{inspect.signature(getattr(problem, name))}"
+            raise ArgumentError(problem.hook_name(name), f"{name}({', '.join(arguments)})", got) from None
 
 
 def predict(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition) -> Any:
@@ -70,16 +92,27 @@ def _call(problem: Hooks, hook: str, *arguments: Any) -> Any:
     except Exception as error:
         where, line = _place(problem, hook, error)
         if "ymbolic" in str(error) and isinstance(error, (NotImplementedError, AttributeError, TypeError)):
-            expected = "TensorFlow operations throughout, no NumPy (or a simulator wrapped by kerasjoint.wrap_numpy)"
-            raise ArgumentError(where, expected, f"{_first_line(error)} {line}") from error
-        raise SimulatorError(where, f"{type(error).__name__}: {_first_line(error)} {line}") from error
+            raise ArgumentError(where, _instead(error), f"{_first_line(error)} {line}") from error
+        known = ""
+        if isinstance(error, KeyError) and hook in ("forward", "regularizer"):
+            known = f", of xi = {sorted(arguments[0])} and x = {sorted(arguments[1])}"
+        raise SimulatorError(where, f"{type(error).__name__}: {_first_line(error)}{known} {line}") from error
+
+
+def _instead(error: Exception) -> str:
+    """Return what to write instead of Python or another library on symbolic tensors."""
+    if "Python `bool`" in str(error):
+        return "TensorFlow operations: tf.where instead of if, tf.while_loop or kerasjoint.integrate instead of while"
+    # JAX hides its frames, but speaks of abstract arrays.
+    library = "jax" if "abstract array" in str(error) else "numpy"
+    return f"TensorFlow operations throughout, or a simulator wrapped by kerasjoint.wrap_{library}"
 
 
 def _place(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
     """Return the name of the innermost of the problem's methods that the error went through, and the user's line."""
-    functions = {name: getattr(getattr(problem, name, None), "__func__", None) for name in HOOKS}
+    functions = {name: getattr(getattr(problem, name, None), "__func__", None) for name in ARGUMENTS}
     codes = {f.__code__: name for name, f in functions.items() if isinstance(f, FunctionType)}
-    where, files = hook, {code.co_filename for code in codes}
+    where, files = hook, {code.co_filename for code in codes if not code.co_filename.startswith(PACKAGE)}
     frames = list(traceback.walk_tb(error.__traceback__))
     place = ""
     for frame, number in frames:
@@ -96,7 +129,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _is_library(filename: str) -> bool:
-    package = os.path.dirname(os.path.abspath(__file__))
     return filename.startswith(
-        (package, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), "<frozen", "<__array")
+        (PACKAGE, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), "<frozen", "<__array")
     )

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Data, Evaluator, evaluator_of
-from kerasjoint.fingerprint import data_fingerprint, problem_fingerprint
+from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_fingerprint
 from kerasjoint.npz import Arrays, read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.unknown import as_float_array, name_instances
@@ -70,9 +70,12 @@ class ProblemSet:
         if not isinstance(problem, InverseProblem):
             raise ArgumentError("problem", "an InverseProblem instance", _describe(problem))
         if x is not None and not isinstance(x, Mapping):
-            raise ArgumentError("x", "a dict of arrays by name", _describe(x))
+            raise ArgumentError("x", "a dict of arrays by name, as of dict(frame)", _describe(x))
         if y is None:
             raise ArgumentError("y", "the observation, an array (n, ...)", "nothing")
+        if changed := changed_constants(problem):
+            expected = "constants as at its first use, since its simulator is compiled once: construct another problem"
+            raise ArgumentError("problem", expected, f"a {type(problem).__name__} whose {', '.join(changed)} changed")
         self.problem = problem
         self.space = space = problem.space
         self.y: FloatArray = _instances("y", y)
@@ -87,7 +90,8 @@ class ProblemSet:
         arrays = {f"x[{name!r}]": a for name, a in self.x.items()} | {"truth": self.truth, "guess": self.guess}
         for name, array in arrays.items():
             if array is not None and len(array) != n:
-                raise ArgumentError(name, f"{n} instances as in y", f"{len(array)}")
+                hint = " (what all share: repeat it by np.tile, or keep it in the problem)" if name[0] == "x" else ""
+                raise ArgumentError(name, f"{n} instances as in y", f"{len(array)}{hint}")
         self._truth_loss: FloatArray | None = None
         self._freeze()
         self.evaluator.check(n, self.data)
@@ -223,6 +227,8 @@ class ProblemSet:
         """Build a problem set from what ``arrays`` returns; ``source`` names it in messages."""
         x = {name.removeprefix("x/"): array for name, array in arrays.items() if name.startswith("x/")}
         unexpected = {name for name in arrays if not name.startswith("x/")} - {"y", "truth", "guess"}
+        if "problem_set/y" in arrays:
+            raise ArgumentError(source, "a problem set", "a solution: Solution.load reads it")
         if unexpected or "y" not in arrays:
             raise ArgumentError(source, "the arrays y, x/<name>, and perhaps truth and guess", sorted(arrays))
         return ProblemSet(problem, x, arrays["y"], arrays.get("truth"), arrays.get("guess"))
@@ -253,7 +259,8 @@ class ProblemSet:
 
 
 def _describe(value: object) -> str:
-    return f"{type(value).__name__} {value!r:.60}"
+    text = repr(value).splitlines()
+    return f"{type(value).__name__} {text[0]:.60}{'...' if len(text) > 1 else ''}"
 
 
 def _instances(argument: str, values: ArrayLike) -> FloatArray:
@@ -267,5 +274,6 @@ def check_finite(argument: str, array: FloatArray) -> FloatArray:
     """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
     if bad.size:
-        raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}")
+        hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
+        raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}{hint}")
     return array

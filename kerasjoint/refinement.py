@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
+from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
@@ -23,7 +25,19 @@ def can_refine(problem_set: ProblemSet, method: Method) -> bool:
     return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)
 
 
-def refine(problem_set: ProblemSet, solution: Solution, method: LocalMethod | None = None) -> Solution:
+def local_method_of(argument: str, method: object) -> LocalMethod:
+    """Return the local method that a name stands for, or that was given.
+
+    Example
+    -------
+    >>> local_method_of("method", "scipy-lbfgs")
+    """
+    chosen = METHODS.load(method)() if isinstance(method, str) else method
+    check_method(argument, chosen, local=True)
+    return chosen  # type: ignore[return-value]
+
+
+def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMethod | None = None) -> Solution:
     """Polish a solution, instance by instance, to what the precision allows.
 
     Parameters
@@ -33,8 +47,8 @@ def refine(problem_set: ProblemSet, solution: Solution, method: LocalMethod | No
     solution
         Where to start.
     method
-        The local method, with its own settings. Default: ``LockstepLBFGS(first_step=0.01)``, whose first trial step is
-        short, since the minimum sought is the one nearby; the line search lengthens it where that pays.
+        The local method, with its own settings, or its name. Default: ``LockstepLBFGS(first_step=0.01)``, whose first
+        trial step is short, since the minimum sought is the one nearby; the line search lengthens it where that pays.
 
     Returns
     -------
@@ -53,12 +67,8 @@ def refine(problem_set: ProblemSet, solution: Solution, method: LocalMethod | No
     # The solution's normalised coordinates mean other unknowns where the guess is another.
     if not (solution.is_of(problem_set) and (own.guess == problem_set.guess).all()):
         raise ArgumentError("solution", "a solution of this problem set, with its guess and constants", f"one of {own}")
-    if method is None:
-        from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
-
-        method = LockstepLBFGS(first_step=FIRST_STEP)
-    check_method("method", method, local=True)
-    refined = method.solve(problem_set, start=solution.z)
+    chosen = LockstepLBFGS(first_step=FIRST_STEP) if method is None else local_method_of("method", method)
+    refined = chosen.solve(problem_set, start=solution.z)
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())
     history["seconds"] += solution.seconds

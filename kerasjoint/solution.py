@@ -172,6 +172,8 @@ class Solution:
         >>> solution.save("solution.npz")
         >>> Solution.load(Decay(), "solution.npz")
         """
+        if not isinstance(problem, InverseProblem):
+            raise ArgumentError("problem", "an InverseProblem, then the path", repr(problem))
         arrays = read_npz(path)
 
         def group(prefix: str) -> dict[str, NDArray[Any]]:
@@ -195,6 +197,8 @@ class Solution:
         """Return a short description."""
         finite = self.loss[np.isfinite(self.loss)]
         mean = f"{finite.mean():.4g}" if finite.size else "none finite"
+        if 0 < finite.size < len(self):
+            mean += f" ({len(self) - finite.size} not finite)"
         share = "" if self.solved is None else f", solved={np.mean(self.solved):.0%}"
         cost = f"seconds={self.seconds:.2f}, compile_seconds={self.compile_seconds:.2f}"
         return f"Solution({self.method}, n={len(self)}, mean loss={mean}{share}, {cost})"

@@ -11,7 +11,7 @@ from kerasjoint.methods.base import LocalMethod, Method, check_method, check_pro
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import Verbose, show_progress
-from kerasjoint.refinement import can_refine, refine
+from kerasjoint.refinement import can_refine, local_method_of, refine
 from kerasjoint.solution import Solution, best_of
 
 EPOCHS = 1000
@@ -24,7 +24,7 @@ def solve(
     method: str | Method | None = None,
     *,
     seed: int = 0,
-    local_method: LocalMethod | None = None,
+    local_method: str | LocalMethod | None = None,
     verbose: Verbose = "auto",
 ) -> Solution:
     """Solve all instances.
@@ -42,7 +42,7 @@ def solve(
     seed
         Of the method.
     local_method
-        What refines, and runs from the guess, beside a learned method. Default: ``LockstepLBFGS``.
+        What refines, and runs from the guess, beside a learned method; or its name. Default: ``LockstepLBFGS``.
     verbose
         Whether to show progress: 1, 0, or ``"auto"`` for on a terminal only.
 
@@ -61,14 +61,13 @@ def solve(
     check_method("method", chosen)
     if chosen.role == "baseline" and local_method is not None:
         raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
-    if local_method is not None:
-        check_method("local_method", local_method, local=True)
+    local = None if local_method is None else local_method_of("local_method", local_method)
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)
         if chosen.role == "baseline" or not can_refine(problem_set, chosen):
             return solution
-        refined = refine(problem_set, solution, local_method)
-        from_guess = (local_method or LockstepLBFGS()).solve(problem_set)
+        refined = refine(problem_set, solution, local)
+        from_guess = (local or LockstepLBFGS()).solve(problem_set)
     return best_of([refined, from_guess], method=refined.method)
 
 

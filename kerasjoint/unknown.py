@@ -154,6 +154,8 @@ class UnknownSpace:
     """
 
     def __init__(self, unknowns: Sequence[Unknown]) -> None:
+        if isinstance(unknowns, Unknown):
+            raise ArgumentError("unknowns", "a tuple: unknowns = (Unknown(...),), with the comma", "a lone Unknown")
         unknowns = tuple(unknowns)
         if not unknowns or not all(isinstance(unknown, Unknown) for unknown in unknowns):
             raise ArgumentError("unknowns", "a non-empty sequence of Unknown", unknowns)

@@ -81,6 +81,9 @@ class ProblemSetModel(keras.Model):
         self.network = self.build_network(self.input_shapes, output_size)
         if not isinstance(self.network, keras.Model):
             raise ArgumentError("build_network", "a keras.Model", type(self.network).__name__)
+        if self.network.output_shape != (None, output_size):
+            expected = f"a network with output (n, {output_size})"
+            raise ArgumentError("build_network", expected, f"one with output {self.network.output_shape}")
         self._scales = {
             name: self.add_weight(shape=(2,), initializer="ones", trainable=False, name=f"{name}_mean_and_deviation")
             for name in self._scaled_names()
@@ -91,6 +94,7 @@ class ProblemSetModel(keras.Model):
         self._network_apart = False
         self._runs: dict[Any, Any] = {}
         self._rehearsed: set[Any] = set()
+        self.built = True
 
     @property
     def input_shapes(self) -> Shapes:
@@ -180,8 +184,8 @@ class ProblemSetModel(keras.Model):
     def fit(
         self,
         problem_set: ProblemSet,
+        *unexpected: Any,
         epochs: int = 1,
-        *,
         verbose: int | str = "auto",
         callbacks: list[keras.callbacks.Callback] | None = None,
         initial_epoch: int = 0,
@@ -206,6 +210,8 @@ class ProblemSetModel(keras.Model):
         ArgumentError
             For ``batch_size`` and other arguments of Keras that have no meaning for a joint optimisation.
         """
+        if unexpected:
+            raise ArgumentError("fit", "a ProblemSet, and everything else by name", f"{len(unexpected)} arguments more")
         if refused:
             name = next(iter(refused))
             raise ArgumentError(name, "nothing: an epoch is one step on all instances", repr(refused[name]))
@@ -229,9 +235,16 @@ class ProblemSetModel(keras.Model):
         return run_epochs(self, run, epochs, initial_epoch, verbose, given)
 
     def evaluate(
-        self, problem_set: ProblemSet, *, return_dict: bool = False, verbose: int | str = "auto", **refused: Any
+        self,
+        problem_set: ProblemSet,
+        *unexpected: Any,
+        return_dict: bool = False,
+        verbose: int | str = "auto",
+        **refused: Any,
     ) -> float | dict[str, float]:
         """Return the loss that ``fit`` minimises, at the present weights; as a dict if so asked."""
+        if unexpected:
+            raise ArgumentError("evaluate", "a ProblemSet alone", f"{len(unexpected)} arguments more")
         if refused:
             name = next(iter(refused))
             raise ArgumentError(name, "nothing: all instances are evaluated at once", repr(refused[name]))

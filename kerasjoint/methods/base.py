@@ -134,5 +134,6 @@ def check_positive(**values: float) -> None:
 def check_method(argument: str, method: object, *, local: bool = False) -> None:
     """Refuse what is not an instance of a method, or of a local one."""
     if not isinstance(method, LocalMethod if local else Method):
-        expected = "a local method such as LBFGS() or ScipyLBFGS()" if local else "a method such as LBFGS()"
-        raise ArgumentError(argument, expected, repr(method))
+        kind = "a local method" if local else "a method"
+        name = method.__name__ if isinstance(method, type) and issubclass(method, Method) else "LockstepLBFGS"
+        raise ArgumentError(argument, f"{kind}, by its name or such as {name}()", repr(method))

@@ -237,7 +237,7 @@ class Faulty(Decay):
 @pytest.mark.parametrize(
     ("hook", "message"),
     [
-        ("forward", r"KeyError: 'tme' \(.*test_evaluator\.py, line \d+: return x\[.tme.\]\)"),
+        ("forward", r"KeyError: 'tme', of .*\(.*test_evaluator\.py, line \d+: return x\[.tme.\]\)"),
         ("residuals", r"AttributeError: .*nothing.*test_evaluator\.py, line \d+: return prediction - self\.nothing"),
         ("regularizer", r"line \d+: return tf\.matmul"),
     ],
@@ -403,3 +403,69 @@ def test_equal_problems_share_an_evaluator_and_nothing_holds_a_problem_set() -> 
     del one
     gc.collect()
     assert gone() is None
+
+
+class Constant(Decay):
+    """Holds a constant and counts its simulations."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.calls = 0
+        self.seen: list[int] = []
+
+    def forward(self, xi, x):
+        self.calls += 1
+        self.seen.append(xi["rate"].shape[0])
+        return self.factor * super().forward(xi, x)
+
+
+def test_a_changed_constant_is_refused_but_not_a_counter() -> None:
+    problem = Constant(1.0)
+    for seed in range(3):
+        decay_set(problem, n=3, seed=seed).value_and_gradient(XI[:3])
+    assert problem.calls == len(problem.seen) > 2
+    problem.factor = 2.0
+    with pytest.raises(ArgumentError, match=r"problem: expected constants as at its first use.*whose factor changed"):
+        decay_set(problem, n=3)
+
+
+def test_methods_that_nothing_calls_or_that_take_too_little_are_refused() -> None:
+    class Named(Decay):
+        def loss(self, prediction, y):
+            return tf.reduce_sum(prediction - y, axis=1)
+
+    class Short(Decay):
+        def residuals(self, prediction, y):
+            return prediction - y
+
+    with pytest.raises(ArgumentError, match=r"Named\.loss: expected misfit\(prediction, y, x\).* got loss, which"):
+        decay_set(Named(), n=2)
+    with pytest.raises(ArgumentError, match=r"Short\.residuals: expected residuals\(prediction, y, x\), got resid"):
+        decay_set(Short(), n=2)
+
+
+def test_double_precision_alone_is_refused() -> None:
+    class Double(Decay):
+        def forward(self, xi, x):
+            return super().forward(xi, x) + tf.constant(np.zeros(20))
+
+    with pytest.raises(ArgumentError, match=r"Double\.forward: expected a function that computes in the dtype of"):
+        decay_set(Double(), n=2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda xi, x: 1.0 if xi["rate"][0] > 0 else 2.0, r"tf\.where instead of if"),
+        (lambda xi, x: np.exp(xi["rate"]), r"wrapped by kerasjoint\.wrap_numpy"),
+        (lambda xi, x: __import__("jax").numpy.exp(xi["rate"]), r"wrapped by kerasjoint\.wrap_jax"),
+        (lambda xi, x: x["tme"], r"KeyError: 'tme', of xi = \['rate'\] and x = \['time'\]"),
+    ],
+)
+def test_a_message_says_what_to_write_instead(wrong: Callable[..., object], message: str) -> None:
+    class Wrong(Decay):
+        def forward(self, xi, x):
+            return wrong(xi, x)
+
+    with pytest.raises((ArgumentError, SimulatorError), match=rf"Wrong\.forward: .*{message}"):
+        decay_set(Wrong(), n=2)

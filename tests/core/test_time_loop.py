@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 from helpers import central_difference
 
-from kerasjoint import ArgumentError, integrate, time_loop
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, time_loop, wrap_numpy
+from kerasjoint.methods import LockstepLBFGS
+from kerasjoint.models import ReparameterizedModel
 
 N, STEPS, DT = 3, 12, 0.1
 XI = np.random.default_rng(0).uniform(0.5, 1.5, (N, 3))
@@ -168,3 +170,56 @@ def test_a_linearized_step_gives_the_same(store_every: int | None, last: bool) -
     stored = by_numpy(XI)[:, 3::4] if store_every else by_numpy(XI)[:, -1]
     axes = (2, 1, 0) if last and store_every else (2, 0, 1) if store_every else (1, 0)
     np.testing.assert_allclose(states, stored.transpose(axes), rtol=1e-12)
+
+
+class Repeated(InverseProblem):
+    """Relaxation towards six targets, each for two of twelve cells; ``tf.repeat`` has a gradient that XLA refuses."""
+
+    unknowns = (Unknown("target", shape=(6,), scale=1.0),)
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def forward(self, xi, x):
+        def step(u, parameters):
+            return u + 0.1 * (tf.repeat(parameters["target"], 2, axis=1) - u)
+
+        return integrate(lambda p: x["start"], step, xi, steps=10, mode=self.mode)
+
+
+@pytest.mark.filterwarnings("ignore::kerasjoint.errors.RouteWarning")
+def test_repeat_inside_a_reverse_mode_loop_works() -> None:
+    start, target = np.random.default_rng(0).normal(size=(2, 3, 12))
+    losses = {}
+    for mode in ("forward", "reverse"):
+        problem_set = ProblemSet(Repeated(mode), {"start": start}, target)
+        value, gradient = problem_set.value_and_gradient(np.ones((3, 6)))
+        end = 1 + 0.9**10 * (start - 1)
+        np.testing.assert_allclose(value, np.sum((end - target) ** 2, axis=1), rtol=1e-12)
+        slopes = 2 * (end - target) * (1 - 0.9**10)
+        np.testing.assert_allclose(gradient, slopes.reshape(3, 6, 2).sum(axis=2), rtol=1e-11)
+        losses[mode] = LockstepLBFGS().solve(problem_set).loss
+        model = ReparameterizedModel.for_problem_set(problem_set)
+        model.compile(optimizer="adam")
+        assert np.isfinite(model.fit(problem_set, epochs=2, verbose=0).history["loss"]).all()
+    np.testing.assert_allclose(losses["forward"], losses["reverse"], rtol=1e-9)
+
+
+def test_a_step_without_a_forward_derivative_takes_reverse_mode_by_itself() -> None:
+    wrapped = wrap_numpy(lambda u, rate: u * (1 - 0.1 * rate[:, None]), _relax_vjp, shape=(2,))
+
+    class Host(InverseProblem):
+        unknowns = (Unknown("rate", lower=0.0, upper=5.0),)
+
+        def forward(self, xi, x):
+            return integrate(lambda p: x["u0"], lambda u, p: wrapped(u, p["rate"]), xi, steps=5)
+
+    problem_set = ProblemSet(Host(), {"u0": np.ones((3, 2))}, np.zeros((3, 2)))
+    rate = np.array([[0.5], [1.0], [2.0]])
+    value, gradient = problem_set.value_and_gradient(rate)
+    np.testing.assert_allclose(value, 2 * (1 - 0.1 * rate[:, 0]) ** 10, rtol=1e-12)
+    np.testing.assert_allclose(gradient, -2 * (1 - 0.1 * rate) ** 9, rtol=1e-12)
+
+
+def _relax_vjp(u, rate, cotangent):
+    return cotangent * (1 - 0.1 * rate[:, None]), -0.1 * np.sum(u * cotangent, axis=1)

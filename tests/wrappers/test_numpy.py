@@ -219,8 +219,11 @@ def test_derivatives_that_are_not_there() -> None:
             slope = route(gradients(wrapped, 0))(rate, tf.constant(TIME))
         assert outer.gradient(slope, rate) is None
 
-        def forward(rate):
-            return integrate(lambda p: p["u"], lambda u, p: wrapped(u, p["u"][:, None])[:, 0], {"u": rate}, steps=2)
+        def step(u, parameters):
+            return wrapped(u, parameters["u"][:, None])[:, 0]
+
+        def forward(rate, step=step):
+            return integrate(lambda p: p["u"], step, {"u": rate}, steps=2, mode="forward")
 
         with pytest.raises(LookupError, match=r"wrap_numpy\(decay\): .*mode='reverse'"):
             route(forward)(tf.constant(A))
