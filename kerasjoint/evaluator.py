@@ -124,6 +124,11 @@ class Evaluator:
             return False
         return True
 
+    def predicts_observation(self, data: Data) -> bool:
+        """Return, by tracing, whether ``forward`` gives one tensor of the observation's shape."""
+        outputs = self._trace(self._predict, 1, data._replace(y=())).structured_outputs
+        return tf.is_tensor(outputs) and outputs.shape.is_compatible_with((1, *data.y.shape[1:]))
+
     def value(self, xi: FloatArray, data: Data, rows: Rows) -> FloatArray:
         """Return the losses (m,) at ``xi`` (m, d) of the instances ``rows`` (m,); +inf where not finite."""
         self.values += len(rows)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import os
+import sys
+import sysconfig
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
@@ -15,6 +18,12 @@ import numpy as np
 
 # Libraries whose objects have hidden or changing state; a problem that holds one equals itself alone.
 OPAQUE = ("jax", "jaxlib", "keras", "tensorflow", "torch", "_thread", "threading", "weakref")
+
+SCALARS = (type(None), bool, int, float, complex, str, bytes)
+LIBRARIES = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib")),
+)
 
 _known: WeakKeyDictionary[Any, tuple[str, dict[str, str]]] = WeakKeyDictionary()
 
@@ -41,7 +50,7 @@ def problem_fingerprint(problem: Any) -> str:
 def changed_constants(problem: Any) -> list[str]:
     """Return which attributes of a problem differ from what they were when its fingerprint was first asked for.
 
-    What its own methods assign, such as a counter, and lists, dicts and sets are not constants.
+    Looked at are numbers, text, arrays and tuples of them, but not what its own methods assign, such as a counter.
     """
     try:
         before = _known[problem][1]
@@ -56,8 +65,14 @@ def _constant_fingerprints(problem: Any) -> dict[str, str]:
     return {
         name: data_fingerprint(value)
         for name, value in _constants(problem).items()
-        if name not in assigned and not isinstance(value, (list, dict, set)) and not _is_opaque(value)
+        if name not in assigned and _is_plain(value)
     }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, (*SCALARS, np.ndarray, np.generic)) or type(value).__name__ == "EagerTensor"
 
 
 def _assigned(base: type) -> Iterator[str]:
@@ -72,11 +87,7 @@ def _assigned(base: type) -> Iterator[str]:
 
 def _fingerprint(problem: Any) -> str:
     digest = _Digest()
-    for base in type(problem).__mro__[:-1]:
-        digest.feed(base)
-        if not _is_library(base):
-            digest.feed({name: value for name, value in vars(base).items() if _is_written(name, value)})
-    digest.feed(_constants(problem))
+    digest.feed(problem)
     return digest.hexdigest()
 
 
@@ -94,9 +105,12 @@ def _is_written(name: str, value: Any) -> bool:
     return not (name.startswith("__") and name.endswith("__")) or isinstance(value, types.FunctionType)
 
 
-def _is_library(base: type) -> bool:
-    """Whether a class is one of the core or of Python, whose code is the same for all problems."""
-    return base.__module__ in ("kerasjoint.problem", "abc", "typing", "builtins")
+def _class_content(base: type) -> tuple[Any, ...]:
+    """Return a class and, where it may change while Python runs, its code and constants."""
+    file = getattr(sys.modules.get(base.__module__), "__file__", None) or ""
+    if file.startswith(LIBRARIES) or base.__module__ == "builtins":
+        return (base,)
+    return base, {name: value for name, value in vars(base).items() if _is_written(name, value)}
 
 
 def data_fingerprint(*parts: Any) -> str:
@@ -140,7 +154,7 @@ class _Digest:
             self._hash.update(data)
 
     def _walk(self, value: Any) -> None:
-        if value is None or value is ... or isinstance(value, (bool, int, float, complex, str, bytes)):
+        if value is ... or isinstance(value, SCALARS):
             self._write(type(value).__name__, value if isinstance(value, bytes) else repr(value))
         elif type(value).__name__ == "EagerTensor" or isinstance(value, (np.ndarray, np.generic)):
             self._array(value.numpy() if type(value).__name__ == "EagerTensor" else np.asarray(value))
@@ -187,7 +201,7 @@ class _Digest:
         elif _is_opaque(value):
             self._write("opaque", uuid4().hex)
         elif hasattr(value, "__dict__"):
-            self._all("object", (type(value), _constants(value)))
+            self._all("object", (*map(_class_content, type(value).__mro__[:-1]), _constants(value)))
         else:
             self._reduced(value)
 

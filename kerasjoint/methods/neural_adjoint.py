@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,12 +70,13 @@ class NeuralAdjoint(NetworkMethod):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
         examples = draw_examples(check_problem_set(problem_set), training_seed(seed))
+        targets = _targets(examples)
         at_guess = problem_set.objective(problem_set.guess)
         finite = at_guess[np.isfinite(at_guess)]
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
-        with MODELS.borrow(SurrogateModel, problem_set, self, seed) as model:
-            self._train(model, examples, [])
-            surrogate_set = _surrogate_set(problem_set, examples, model, weight)
+        with MODELS.borrow(SurrogateModel, targets, self, seed) as model:
+            self._train(model, targets, [])
+            surrogate_set = _surrogate_set(problem_set, targets, model, weight)
             # The surrogate computes in float32: a tighter tolerance would only chase its rounding.
             run = LBFGS(tolerance=2e-5).run(surrogate_set)
             adjoint = run.solution(self.name, type(self).__name__)
@@ -110,17 +111,19 @@ class SurrogateProblem(InverseProblem):
     true condition and, under the names of ``BOUNDARY``, the box of the examples and each instance's guess.
     """
 
-    def __init__(self, problem: InverseProblem, model: SurrogateModel, y_shape: tuple[int, ...]) -> None:
+    def __init__(self, problem: InverseProblem, model: SurrogateModel, targets: ProblemSet) -> None:
         self.true_problem = problem
         self.model = model
-        self.y_shape = y_shape
+        self.y_shape = targets.y.shape[1:]
+        self.parts = targets.problem.parts if isinstance(targets.problem, FlatPrediction) else None
         self.unknowns = (Unknown("linear", shape=(problem.space.size,), scale=1.0),)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Return the observation that the surrogate expects."""
+        """Return the prediction that the surrogate expects."""
         condition = {name: tf.cast(array, tf.float32) for name, array in _true_condition(x).items()}
         observation = self.model.observation(tf.cast(xi["linear"], tf.float32), condition, self.y_shape)
-        return tf.cast(observation, xi["linear"].dtype)
+        observation = tf.cast(observation, xi["linear"].dtype)
+        return observation if self.parts is None else _structured(observation, self.parts)
 
     def residuals(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> Any:
         """Return the residuals of the true problem."""
@@ -139,15 +142,54 @@ class SurrogateProblem(InverseProblem):
         return true_regularizer + x["boundary weight"] * tf.reduce_sum(excess, axis=1)
 
 
+class Parts(NamedTuple):
+    """The structure of a prediction, with placeholders, and the shape per instance of each of its parts."""
+
+    structure: Any
+    shapes: list[tuple[int, ...]]
+
+
+class FlatPrediction(InverseProblem):
+    """A problem whose prediction is a structure, flattened to one vector: what a surrogate learns instead of y."""
+
+    def __init__(self, problem: InverseProblem, parts: Parts) -> None:
+        self.true_problem = problem
+        self.parts = parts
+        self.unknowns = problem.unknowns
+
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the flattened prediction, (n, numbers)."""
+        parts = tf.nest.flatten(self.true_problem.forward(xi, x))
+        return tf.concat([tf.reshape(part, (part.shape[0], -1)) for part in parts], axis=1)
+
+
+def _targets(examples: ProblemSet) -> ProblemSet:
+    """Return the examples with what the surrogate has to learn as y: observations, or flattened predictions."""
+    if examples.evaluator.predicts_observation(examples.data):
+        return examples
+    prediction = examples.problem.simulate(examples.truth, examples.x)  # type: ignore[arg-type]
+    arrays = tf.nest.flatten(prediction)
+    parts = Parts(tf.nest.map_structure(lambda _: 0, prediction), [array.shape[1:] for array in arrays])
+    flat = np.concatenate([array.reshape(len(examples), -1) for array in arrays], axis=1)
+    return ProblemSet(FlatPrediction(examples.problem, parts), examples.x, flat, examples.truth, examples.guess)
+
+
+def _structured(flat: tf.Tensor, parts: Parts) -> Any:
+    """Cut flattened predictions (n, numbers) into their parts."""
+    cut = tf.split(flat, [int(np.prod(shape)) for shape in parts.shapes], axis=1)
+    shaped = [tf.reshape(part, (-1, *shape)) for part, shape in zip(cut, parts.shapes, strict=True)]
+    return tf.nest.pack_sequence_as(parts.structure, shaped)
+
+
 def _true_condition(x: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {name: array for name, array in x.items() if name not in BOUNDARY}
 
 
-def _surrogate_set(problem_set: ProblemSet, examples: ProblemSet, model: SurrogateModel, weight: float) -> ProblemSet:
+def _surrogate_set(problem_set: ProblemSet, targets: ProblemSet, model: SurrogateModel, weight: float) -> ProblemSet:
     """The problem set on the surrogate; the box of the examples travels as condition."""
-    assert examples.truth is not None
+    assert targets.truth is not None
     n, scale = len(problem_set), problem_set.space.scale
-    low, high = examples.truth.min(axis=0), examples.truth.max(axis=0)
+    low, high = targets.truth.min(axis=0), targets.truth.max(axis=0)
     condition = dict(problem_set.x) | {
         "boundary middle": ((low + high) / 2 - problem_set.guess) / scale,
         "boundary half range": np.tile((high - low) / 2 / scale, (n, 1)),
@@ -156,7 +198,7 @@ def _surrogate_set(problem_set: ProblemSet, examples: ProblemSet, model: Surroga
     }
     # A model that is trained again keeps its compiled surrogate problem, which reads the weights of the moment.
     if model.surrogate_problem is None:
-        model.surrogate_problem = SurrogateProblem(problem_set.problem, model, problem_set.y.shape[1:])
+        model.surrogate_problem = SurrogateProblem(problem_set.problem, model, targets)
     return ProblemSet(model.surrogate_problem, condition, problem_set.y)
 
 

@@ -180,3 +180,35 @@ def test_a_simulator_without_any_gradient_gets_the_methods_that_need_none() -> N
         )
         with pytest.raises(ArgumentError, match=message):
             solve(problem_set, method)
+
+
+class Sensors(InverseProblem):
+    """A decay seen by two sensors: the prediction is a dict, the observation one array."""
+
+    unknowns = (Unknown("rate", lower=0.0, upper=5.0, guess=1.0),)
+
+    def forward(self, xi, x):
+        decayed = tf.exp(-xi["rate"][:, None] * x["time"])
+        return {"signal": decayed, "energy": tf.reduce_sum(decayed**2, axis=1)}
+
+    def residuals(self, prediction, y, x):
+        return {"signal": prediction["signal"] - y[:, :-1], "energy": prediction["energy"] - y[:, -1]}
+
+    def sample(self, n, seed):
+        generator = np.random.default_rng(seed)
+        truth, time = generator.uniform(0.5, 4.0, (n, 1)), np.tile(np.linspace(0.1, 2.0, 10), (n, 1))
+        prediction = self.simulate(truth, {"time": time})
+        return ProblemSet(self, {"time": time}, np.c_[prediction["signal"], prediction["energy"]], truth)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_takes_predictions_that_are_structures(name: str) -> None:
+    problem_set = Sensors().sample(16, seed=0)
+    solution = solve(problem_set, SHORT.get(name, name), seed=1)
+    np.testing.assert_allclose(solution.xi, problem_set.truth, rtol=1e-6)
+
+
+def test_the_surrogate_learns_structures() -> None:
+    problem_set = Sensors().sample(64, seed=0)
+    solution = NeuralAdjoint(epochs=2000, learning_rate=3e-3).solve(problem_set, seed=1)
+    assert np.median(np.abs(solution.xi - problem_set.truth)) < 0.1
