@@ -17,7 +17,7 @@ test: $(READY)
 # PyTorch's wheel is large, so its tests have a command of their own.
 test-torch: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pytest -m torch tests/wrappers
+	$(BIN)/python -m pytest -m torch tests/wrappers tests/test_docs.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .

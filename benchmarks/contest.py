@@ -64,7 +64,7 @@ class Worker:
         self.versions = ", ".join(f"{library} {version}" for library, version in first["versions"].items())
 
     def run(self) -> dict[str, Any]:
-        """Run once; return seconds and whatever the contender tells of it."""
+        """Run once; return seconds and whatever the contender reports."""
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()

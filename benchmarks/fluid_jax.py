@@ -130,7 +130,7 @@ def _laplacian(field: jax.Array) -> jax.Array:
 
 
 def value_and_gradient(data: Path, n: int, reverse: bool, warm: bool) -> Run:
-    """Evaluate n instances at the guess, in float32; tell the divergence left at the end."""
+    """Evaluate n instances at the guess, in float32; state the divergence left at the end."""
     with np.load(data / "fluid.npz") as arrays:
         fluid = Fluid(arrays["open_u"], arrays["open_v"], 2.0, 28, 0.1, 1e-5, warm)
         guess, initial, y = (jnp.asarray(arrays[key][:n], jnp.float32) for key in ("guess", "initial", "y"))

@@ -41,7 +41,7 @@ def compare(
 
         - ``better``, ``equal``, ``worse``: fractions of instances, strict; the same with the tolerance as
           ``better_tol`` and so on (the tolerance itself in ``attrs``),
-        - ``solved``: the fraction the problem counts as solved (NaN where it cannot tell),
+        - ``solved``: the fraction the problem counts as solved (NaN if no criterion applies),
         - ``<fraction>_low`` and ``_high``: 95 % Wilson intervals,
         - ``mean_loss``, ``median_loss``, ``worst_loss``, ``median_error`` (of the unknowns, relative to their scale;
           NaN without truth), ``evaluations`` (mean per instance), ``seconds`` and ``compile_seconds``.

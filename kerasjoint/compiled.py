@@ -26,7 +26,7 @@ class Compiled:
     jit_compile
         Whether XLA compiles the pieces, or TensorFlow runs them as a graph.
     outputs
-        How many tensors of the dtype of ``xi`` the function returns; ``None``: a structure that tracing tells.
+        How many tensors of the dtype of ``xi`` the function returns; ``None``: a structure found by tracing.
     """
 
     def __init__(

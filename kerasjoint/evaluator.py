@@ -117,7 +117,7 @@ class Evaluator:
             raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
 
     def has_gradient(self, n: int, data: Data) -> bool:
-        """Tell, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
+        """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
         try:
             self._trace(self._value_and_gradient, n, data)
         except NoGradientError:
@@ -173,7 +173,7 @@ class Evaluator:
         return evaluate(xi)
 
     def compile(self, m: int, data: Data, guess: FloatArray) -> bool:
-        """Compile the gradient for ``m`` instances now, unless it was; tell whether it was not."""
+        """Compile the gradient for ``m`` instances now, unless it was; return whether it was not."""
         if self.route is Route.HOST:
             return False
         chunk = self.problem.chunk

@@ -31,7 +31,7 @@ class Registry:
         return iter(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a name is registered."""
+        """Return whether a name is registered."""
         return name in self._entries
 
     def summary(self, name: str) -> str:

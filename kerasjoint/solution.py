@@ -132,7 +132,7 @@ class Solution:
         return replace(self, xi=self.last.xi, z=self.last.z, loss=self.last.loss)
 
     def is_of(self, problem_set: ProblemSet) -> bool:
-        """Tell whether this is a solution of ``problem_set``, or of one built anew from the same data and constants."""
+        """Return whether this is a solution of ``problem_set``, or of one built from the same data and constants."""
         return self.problem_set is problem_set or self.problem_set.fingerprint == problem_set.fingerprint
 
     def to_frame(self) -> pd.DataFrame:

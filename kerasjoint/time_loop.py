@@ -27,7 +27,7 @@ _values_only: ContextVar[bool] = ContextVar("values_only", default=False)
 
 @contextmanager
 def values_only() -> Iterator[None]:
-    """Trace simulators without tangents: for functions that nobody differentiates."""
+    """Trace simulators without tangents: for functions that are not differentiated."""
     token = _values_only.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The zoo of Keras models: the reparameterization, its rivals, and the networks inside them."""
+"""The zoo of Keras models: the reparameterization, its baselines, and the networks inside them."""
 
 from __future__ import annotations
 

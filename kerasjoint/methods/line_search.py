@@ -78,7 +78,7 @@ class LineSearch:
     def advance(self, loss: FloatArray, slope: FloatArray) -> tuple[Mask, Mask]:
         """Take in loss and slope (m,) at ``step``; return where this trial is the best now, and where the search ended.
 
-        Whether it ended well, ``decreased`` tells.
+        ``decreased`` says whether it ended well.
         """
         state = self._state
         here = _trials(state["step"], loss, slope)
@@ -149,7 +149,7 @@ def _trials(step: FloatArray, loss: FloatArray, slope: FloatArray) -> Trials:
 
 
 def _without_rounding(near: Trials, here: Trials) -> FloatArray:
-    """Return the losses of ``here``; where only rounding tells them from those of ``near``, the slopes' integral."""
+    """Return the losses of ``here``; where rounding alone separates them from ``near``, the slopes' integral."""
     from_slopes = near["loss"] + 0.5 * (near["slope"] + here["slope"]) * (here["step"] - near["step"])
     equal = np.abs(here["loss"] - near["loss"]) <= ROUNDING * np.abs(near["loss"])
     return np.where(equal, from_slopes, here["loss"])
