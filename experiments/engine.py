@@ -118,8 +118,10 @@ class Engine:
         problem_set = check_problem_set(problem.sample(task.n, task.data_seed), problem.hook_name("sample"))
         method = _method(task)
         solution = method.solve(problem_set, task.method_seed)
-        results = {("unrefined", "best"): solution}
-        if method.role == "learned" and can_refine(problem_set, method):
+        # A learned method that refines its estimates by itself stands beside refined solutions.
+        stage = "refined" if method.refined and method.role == "learned" else "unrefined"
+        results = {(stage, "best"): solution}
+        if not method.refined and can_refine(problem_set, method):
             results["refined", "best"] = _refine(task, problem_set, solution)
             if method.selects_best:
                 results["unrefined", "last"] = solution.last_iterate

@@ -29,8 +29,8 @@ def solve(
 ) -> Solution:
     """Solve all instances.
 
-    A learned method is refined, and a local method runs from the guess as well; the better is kept for each instance.
-    Other methods run alone.
+    A method that only trains a network is refined, and a local method runs from the guess as well; the better is kept
+    for each instance. Other methods run alone.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ def solve(
     seed = check_seed(seed)
     chosen = _default(problem_set) if method is None else METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
-    if chosen.role == "baseline" and local_method is not None:
+    if chosen.refined and local_method is not None:
         raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
     local = None if local_method is None else local_method_of("local_method", local_method)
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)
-        if chosen.role == "baseline" or not can_refine(problem_set, chosen):
+        if chosen.refined or not can_refine(problem_set, chosen):
             return solution
         refined = refine(problem_set, solution, local)
         from_guess = (local or LockstepLBFGS()).solve(problem_set)

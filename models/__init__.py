@@ -10,17 +10,19 @@ from kerasjoint.models.registry import NETWORKS
 require_tensorflow()
 
 if TYPE_CHECKING:
+    from kerasjoint.models.density import MixtureDensityModel
     from kerasjoint.models.reparameterized import ReparameterizedModel
     from kerasjoint.models.supervised import SupervisedModel
     from kerasjoint.models.surrogate import SurrogateModel
 
 _HOMES = {
+    "MixtureDensityModel": "density",
     "ReparameterizedModel": "reparameterized",
     "SupervisedModel": "supervised",
     "SurrogateModel": "surrogate",
 }
 
-__all__ = ["NETWORKS", "ReparameterizedModel", "SupervisedModel", "SurrogateModel"]
+__all__ = ["NETWORKS", "MixtureDensityModel", "ReparameterizedModel", "SupervisedModel", "SurrogateModel"]
 
 
 def __getattr__(name: str) -> Any:

@@ -119,6 +119,48 @@ def dense_network(
     return keras.Model(inputs, output, name="dense")
 
 
+def residual_network(
+    input_shapes: Shapes,
+    output_size: int,
+    *,
+    width: int = 128,
+    blocks: int = 3,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a residual network of fully-connected layers with layer normalisation (He et al., 2016; Ba et al., 2016).
+
+    It has no statistics of a batch, so that it serves other instances than those it was trained on.
+
+    Parameters
+    ----------
+    input_shapes
+        Shape per instance of each named input; all are flattened and joined.
+    output_size
+        Numbers per instance.
+    width
+        Units of each layer.
+    blocks
+        Number of blocks of two layers.
+    seed
+        Of the initial weights.
+
+    Example
+    -------
+    >>> residual_network({"y": (256,)}, output_size=24)
+    """
+    seeds = _seeds(seed)
+    inputs = _inputs(input_shapes)
+    features = _join([keras.layers.Flatten()(tensor) for tensor in inputs.values()])
+    features = keras.layers.Dense(width, kernel_initializer=next(seeds))(features)
+    for _ in range(blocks):
+        inner = keras.layers.LayerNormalization()(features)
+        inner = keras.layers.Dense(width, activation="gelu", kernel_initializer=next(seeds))(inner)
+        features = features + keras.layers.Dense(width, kernel_initializer=next(seeds))(inner)
+    features = keras.layers.LayerNormalization()(features)
+    output = keras.layers.Dense(output_size, kernel_initializer=next(seeds))(features)
+    return keras.Model(inputs, output, name="residual")
+
+
 def suitable_network(input_shapes: Shapes) -> str:
     """Name the network of the zoo that fits: convolutional where there is an image, dense otherwise."""
     return "convolutional" if image_space(input_shapes) else "dense"

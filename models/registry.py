@@ -15,5 +15,9 @@ NETWORKS = Registry(
             "kerasjoint.models.networks:dense_network",
             "positional encoding and three sigmoid layers",
         ),
+        "residual": (
+            "kerasjoint.models.networks:residual_network",
+            "residual blocks of fully-connected layers with layer normalisation, for instances never trained on",
+        ),
     },
 )

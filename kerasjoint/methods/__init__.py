@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kerasjoint.registry import Registry
 
 if TYPE_CHECKING:
+    from kerasjoint.methods.amortized_multi_start import AmortizedMultiStart
     from kerasjoint.methods.lbfgs import LBFGS
     from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
     from kerasjoint.methods.multi_start import MultiStart
@@ -24,6 +25,10 @@ METHODS = Registry(
         "lockstep-lbfgs": (f"{_HERE}.lockstep_lbfgs:LockstepLBFGS", "batched L-BFGS, no instance waits for another"),
         "scipy-lbfgs": (f"{_HERE}.scipy_lbfgs:ScipyLBFGS", "SciPy's L-BFGS-B, one instance after the other"),
         "multi-start": (f"{_HERE}.multi_start:MultiStart", "batched L-BFGS from many random starts"),
+        "amortized-multi-start": (
+            f"{_HERE}.amortized_multi_start:AmortizedMultiStart",
+            "batched L-BFGS from starts that a network proposes",
+        ),
         "reparameterized": (f"{_HERE}.reparameterized:Reparameterized", "one network trained through the simulator"),
         "supervised": (f"{_HERE}.supervised:Supervised", "a network trained on synthetic solutions"),
         "neural-adjoint": (f"{_HERE}.neural_adjoint:NeuralAdjoint", "L-BFGS on a learned surrogate of the simulator"),
@@ -35,6 +40,7 @@ _CLASSES = {METHODS.class_name(name): name for name in METHODS}
 __all__ = [
     "LBFGS",
     "METHODS",
+    "AmortizedMultiStart",
     "LockstepLBFGS",
     "MultiStart",
     "NeuralAdjoint",

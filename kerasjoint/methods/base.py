@@ -24,7 +24,9 @@ class Method(ABC):
     name
         Its name in the registry, in rows and in tables.
     role
-        ``"learned"`` if it trains a network, so that its estimates are worth refining; else ``"baseline"``.
+        ``"learned"`` if it trains a network, else ``"baseline"``.
+    refined
+        Whether its solution needs no refinement, since local descents end it.
     needs_gradient
         Whether it differentiates the simulator.
     selects_best
@@ -33,6 +35,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     role: ClassVar[Literal["baseline", "learned"]] = "baseline"
+    refined: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = True
     selects_best: ClassVar[bool] = False
 

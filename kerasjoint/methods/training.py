@@ -43,6 +43,7 @@ class NetworkMethod(Method):
     """
 
     role = "learned"
+    refined = False
 
     def __init__(
         self,

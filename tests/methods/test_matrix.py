@@ -16,15 +16,15 @@ from kerasjoint.methods.supervised import training_seed
 from kerasjoint.models import SurrogateModel
 
 EPOCHS = 20
-LEARNERS = [name for name in METHODS if METHODS.load(name).role == "learned"]
+LEARNERS = [name for name in METHODS if not METHODS.load(name).refined]
 MATRIX = [(method, problem) for method in METHODS for problem in ("wave-packet", "billiards")]
 
 
 def made(name: str, **arguments: object) -> Method:
     method = METHODS.load(name)
-    if method.role == "learned":
+    if not method.refined:
         return method(epochs=EPOCHS, **arguments)
-    return method(max_iterations=5, **({"evaluations": 50} if name == "multi-start" else {}))
+    return method(max_iterations=5, **({"evaluations": 50} if name.endswith("multi-start") else {}))
 
 
 @pytest.fixture(scope="module")

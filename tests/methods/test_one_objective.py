@@ -21,6 +21,7 @@ from kerasjoint import (
 )
 from kerasjoint.methods import (
     METHODS,
+    AmortizedMultiStart,
     LockstepLBFGS,
     MultiStart,
     NeuralAdjoint,
@@ -85,6 +86,7 @@ SHORT = {
     "supervised": Supervised(epochs=20),
     "neural-adjoint": NeuralAdjoint(epochs=20),
     "multi-start": MultiStart(evaluations=150),
+    "amortized-multi-start": AmortizedMultiStart(evaluations=150, steps=20),
 }
 
 

@@ -12,8 +12,8 @@ from kerasjoint.methods import METHODS
 assert tf.config.threading.get_inter_op_parallelism_threads() == 0
 problem_set = Billiards().sample(3, seed=0)
 for name in METHODS:
-    learned = METHODS.load(name).role == "learned"
-    budget = {"evaluations": 5} if name == "multi-start" else {"epochs": 2} if learned else {}
+    trains = not METHODS.load(name).refined
+    budget = {"evaluations": 5} if name.endswith("multi-start") else {"epochs": 2} if trains else {}
     assert np.isfinite(METHODS.load(name)(**budget).solve(problem_set).loss).all(), name
 print("done")
 """

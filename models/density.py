@@ -1,0 +1,159 @@
+"""A conditional density of the unknowns, learned from simulated examples: where an instance's solution may lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.checks import check_count, check_seed
+from kerasjoint.errors import ArgumentError
+from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.tensor_problem_set import TensorProblemSet
+
+FloatArray = NDArray[np.float64]
+
+# Standard deviations of a component, in normalised coordinates, lie between exp(-LOG_RANGE) and exp(LOG_RANGE).
+LOG_RANGE = 6.0
+
+
+@keras.saving.register_keras_serializable(package="kerasjoint")
+class MixtureDensityModel(ProblemSetModel):
+    """A network that puts out a mixture of Gaussians over the unknowns z for condition and observation (Bishop, 1994).
+
+    p(z | x, y) = sum_k w_k(x, y) Normal(z; mean_k(x, y), deviation_k(x, y)), with diagonal deviations, is trained by
+    maximum likelihood on examples with known unknowns. An epoch is one step on ``batch`` random examples, with noise of
+    a random level added to y, so that noisy observations can be given to it as well.
+
+    Parameters
+    ----------
+    input_shapes, output_size, network, network_options, seed
+        As in ``ProblemSetModel``; the output has ``components * (1 + 2 d)`` numbers.
+    components
+        Number of Gaussians.
+    batch
+        Examples of one step.
+    noise
+        Largest level of the noise, in standard deviations of y.
+
+    Example
+    -------
+    >>> model = MixtureDensityModel.for_problem_set(problem_set)
+    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    >>> model.fit(problem_set.problem.sample_training(4096, seed=1), epochs=2000)
+    >>> model.propose(problem_set, count=16, seed=0).shape    # starts in normalised coordinates
+    (64, 16, 2)
+    """
+
+    def __init__(
+        self,
+        input_shapes: Mapping[str, Any],
+        output_size: int,
+        network: str = "residual",
+        network_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        components: int = 8,
+        batch: int = 256,
+        noise: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(input_shapes, output_size, network, network_options, seed, **kwargs)
+        self.components = check_count("components", components)
+        self.batch = check_count("batch", batch)
+        if not 0 <= noise < math.inf:
+            raise ArgumentError("noise", "a number not below 0", repr(noise))
+        self.noise = float(noise)
+        if output_size % components or (output_size // components - 1) % 2:
+            raise ArgumentError("output_size", f"{components} * (1 + 2 d) numbers", output_size)
+        self.unknowns = (output_size // components - 1) // 2
+
+    @classmethod
+    def for_problem_set(
+        cls,
+        problem_set: ProblemSet,
+        network: str = "residual",
+        network_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        components: int = 8,
+        **kwargs: Any,
+    ) -> Self:
+        """Build a model for the shapes of a problem set."""
+        shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
+        output_size = check_count("components", components) * (1 + 2 * problem_set.space.size)
+        return cls(shapes, output_size, network, network_options, seed, components, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"components": self.components, "batch": self.batch, "noise": self.noise}
+
+    def mixture(self, inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return logarithms of the weights (n, k), means (n, k, d) and deviations (n, k, d) of the components."""
+        output = tf.reshape(self(inputs, training=False), (-1, self.components, 1 + 2 * self.unknowns))
+        mean, spread = output[..., 1 : 1 + self.unknowns], output[..., 1 + self.unknowns :]
+        deviation = tf.exp(LOG_RANGE * tf.tanh(spread / LOG_RANGE))
+        return tf.nn.log_softmax(output[..., 0], axis=1), mean, deviation
+
+    def log_density(self, inputs: dict[str, tf.Tensor], z: tf.Tensor) -> tf.Tensor:
+        """Return log p(z | x, y), (n,), at normalised coordinates (n, d)."""
+        log_weight, mean, deviation = self.mixture(inputs)
+        distance = (z[:, None] - mean) / deviation
+        exponent = -0.5 * tf.square(distance) - tf.math.log(deviation) - 0.5 * math.log(2 * math.pi)
+        return tf.reduce_logsumexp(log_weight + tf.reduce_sum(exponent, axis=2), axis=1)
+
+    def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
+        """Move the weights one step up the likelihood of some random examples."""
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        keys = [tf.stack([step, tf.constant(self.seed * 4 + k, tf.int32)]) for k in range(3)]
+        n = data.targets.shape[0]
+        rows = tf.random.stateless_uniform((self.batch,), keys[0], maxval=n, dtype=tf.int32)
+        inputs = {name: tf.gather(array, rows) for name, array in data.inputs.items()}
+        level = self.noise * tf.random.stateless_uniform((self.batch,), keys[1]) * self._scales["y"][1]
+        shape = tf.shape(inputs["y"])
+        level = tf.reshape(level, (-1, *(1 for _ in inputs["y"].shape[1:])))
+        inputs["y"] += level * tf.random.stateless_normal(shape, keys[2])
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(self.log_density(inputs, tf.gather(data.targets, rows)))
+        self._descend(tape, loss)
+        return {"loss": loss}
+
+    def propose(self, problem_set: ProblemSet, count: int, seed: int) -> FloatArray:
+        """Return starts of each instance in normalised coordinates, (n, count, d).
+
+        First come the means of the components, the most probable first, then samples.
+        """
+        count, generator = check_count("count", count), np.random.default_rng(check_seed(seed))
+        parts = self.mixture(self._named_inputs(problem_set))
+        log_weight, mean, deviation = (part.numpy().astype(np.float64) for part in parts)
+        n = len(log_weight)
+        means = np.take_along_axis(mean, np.argsort(-log_weight, axis=1, kind="stable")[..., None], axis=1)
+        samples = max(count - self.components, 0)
+        share = np.cumsum(np.exp(log_weight), axis=1)
+        chosen = (generator.uniform(size=(n, samples, 1)) * share[:, None, -1:] > share[:, None]).sum(axis=2)
+        rows = np.arange(n)[:, None]
+        normal = generator.standard_normal((n, samples, self.unknowns))
+        drawn = mean[rows, chosen] + deviation[rows, chosen] * normal
+        return np.concatenate([means[:, :count], drawn], axis=1)
+
+    def predict(self, problem_set: ProblemSet, **refused: Any) -> FloatArray:
+        """Return the mean of the most probable component as unknowns, (n, d)."""
+        if refused:
+            raise ArgumentError(next(iter(refused)), "nothing: all instances are estimated at once", refused)
+        return problem_set.space.to_xi(self.propose(problem_set, 1, 0)[:, 0], problem_set.guess)
+
+    def _evaluation(self, problem_set: ProblemSet) -> float:
+        data = self._training_data(problem_set)
+        return -float(tf.reduce_mean(self.log_density(data.inputs, data.targets)))
+
+    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
+        inputs = self._named_inputs(problem_set)
+        if problem_set.truth is None:
+            raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
+        problem_set.space.check_inside(problem_set.truth, "truth")
+        targets = problem_set.space.to_z(problem_set.truth, problem_set.guess)
+        return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(targets, tf.float32))
