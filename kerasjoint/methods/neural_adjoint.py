@@ -95,8 +95,9 @@ class NeuralAdjoint(NetworkMethod):
             z=z,
             loss=loss,
             status=np.full(n, Status.TRAINED, dtype=np.int8),
-            # One simulation made each example; the surrogate's own evaluations cost no simulation.
-            evaluations=np.ones(n, dtype=np.int64),
+            # One simulation made each example, a second one a prediction that is no observation; the surrogate's own
+            # evaluations cost none.
+            evaluations=np.full(n, 1 if targets is examples else 2, dtype=np.int64),
             seconds=spent + adjoint.seconds,
             compile_seconds=compiling + adjoint.compile_seconds,
             last=Point(last_xi, last_z, problem_set.objective(last_xi)),

@@ -214,3 +214,4 @@ def test_the_surrogate_learns_structures() -> None:
     problem_set = Sensors().sample(64, seed=0)
     solution = NeuralAdjoint(epochs=2000, learning_rate=3e-3).solve(problem_set, seed=1)
     assert np.median(np.abs(solution.xi - problem_set.truth)) < 0.1
+    assert set(solution.evaluations) == {2}
