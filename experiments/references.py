@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import os
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -18,9 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import kerasjoint
 from kerasjoint.errors import ArgumentError, KerasjointError
 from kerasjoint.experiments.labels import Label
+from kerasjoint.libraries import LIBRARIES
 from kerasjoint.methods import METHODS
 from kerasjoint.problems import PROBLEMS
 from kerasjoint.registry import Registry
@@ -32,12 +31,8 @@ BASES = {
 }
 # A refinement starts beside the minimum sought: its first trial step is short.
 REFINEMENT_DEFAULTS = {"first_step": 0.01}
-# Code in these places is not the user's own: an error is reported at the last line outside of them.
-LIBRARIES = (
-    "<",
-    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib")),
-    *(str(Path(file).parent) + os.sep for file in (kerasjoint.__file__, __file__)),
-)
+# An error is reported at the last line outside of these places: not in generated code, nor in this folder.
+NOT_OWN = (*LIBRARIES, "<", str(Path(__file__).parent) + os.sep)
 
 Factory = Callable[..., Any]
 
@@ -185,7 +180,7 @@ def _cause(error: BaseException) -> str:
         place = f"{error.filename}, line {error.lineno}"
         return f"{type(error).__name__}: {error.msg} ({place})"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    own = [frame for frame in frames if not frame.filename.startswith(NOT_OWN)]
     last = (own or [frame for frame in frames if frame.filename != __file__])[-1:]
     place = f" ({last[0].filename}, line {last[0].lineno})" if last else ""
     return f"{type(error).__name__}: {error}{place}"

@@ -83,6 +83,7 @@ class Evaluator:
         self.route = Route.XLA
         self.values = self.gradients = 0
         self._checked: set[Any] = set()
+        self._facts: dict[Any, bool] = {}
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
 
@@ -118,16 +119,23 @@ class Evaluator:
 
     def has_gradient(self, n: int, data: Data) -> bool:
         """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
-        try:
-            self._trace(self._value_and_gradient, n, data)
-        except NoGradientError:
-            return False
-        return True
+        key = "gradient", _shapes(data)
+        if key not in self._facts:
+            try:
+                self._trace(self._value_and_gradient, n, data)
+                self._facts[key] = True
+            except NoGradientError:
+                self._facts[key] = False
+        return self._facts[key]
 
     def predicts_observation(self, data: Data) -> bool:
         """Return, by tracing, whether ``forward`` gives one tensor of the observation's shape."""
-        outputs = self._trace(self._predict, 1, data._replace(y=())).structured_outputs
-        return tf.is_tensor(outputs) and outputs.shape.is_compatible_with((1, *data.y.shape[1:]))
+        key = "observation", _shapes(data)
+        if key not in self._facts:
+            outputs = self._trace(self._predict, 1, data._replace(y=())).structured_outputs
+            shape = (1, *data.y.shape[1:])
+            self._facts[key] = tf.is_tensor(outputs) and outputs.shape.is_compatible_with(shape)
+        return self._facts[key]
 
     def value(self, xi: FloatArray, data: Data, rows: Rows) -> FloatArray:
         """Return the losses (m,) at ``xi`` (m, d) of the instances ``rows`` (m,); +inf where not finite."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dis
 import hashlib
-import os
 import sys
-import sysconfig
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
@@ -16,14 +14,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from kerasjoint.libraries import LIBRARIES
+
 # Libraries whose objects have hidden or changing state; a problem that holds one equals itself alone.
 OPAQUE = ("jax", "jaxlib", "keras", "tensorflow", "torch", "_thread", "threading", "weakref")
 
 SCALARS = (type(None), bool, int, float, complex, str, bytes)
-LIBRARIES = (
-    os.path.dirname(os.path.abspath(__file__)) + os.sep,
-    *(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib")),
-)
 
 _known: WeakKeyDictionary[Any, tuple[str, dict[str, str]]] = WeakKeyDictionary()
 

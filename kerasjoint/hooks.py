@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import os
-import sysconfig
 import traceback
 from collections.abc import Sequence
 from types import FunctionType
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError, KerasjointError, SimulatorError
+from kerasjoint.libraries import LIBRARIES, PACKAGE
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 Condition = dict[str, tf.Tensor]
@@ -23,7 +22,6 @@ ARGUMENTS = {
     "misfit": ("prediction", "y", "x"),
     "regularizer": ("xi", "x"),
 }
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 MISNAMED = ("loss", "objective")
 
 
@@ -117,7 +115,7 @@ def _place(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
     place = ""
     for frame, number in frames:
         where = codes.get(frame.f_code, where)
-        if frame.f_code.co_filename in files or not _is_library(frame.f_code.co_filename):
+        if frame.f_code.co_filename in files or not frame.f_code.co_filename.startswith(LIBRARIES):
             source = linecache.getline(frame.f_code.co_filename, number).strip()
             place = f"({frame.f_code.co_filename}, line {number}: {source})"
     return problem.hook_name(where), place
@@ -126,9 +124,3 @@ def _place(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else "no message"
-
-
-def _is_library(filename: str) -> bool:
-    return filename.startswith(
-        (PACKAGE, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), "<frozen", "<__array")
-    )

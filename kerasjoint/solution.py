@@ -230,6 +230,38 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
     )
 
 
+def with_runs(best: Solution, rows: NDArray[np.intp], found: Solution) -> Solution:
+    """Return ``best`` with further runs: the better point of each instance, and the cost of all.
+
+    Parameters
+    ----------
+    best
+        The solution so far, of n instances.
+    rows
+        Which of them the m runs are of, (m,); an instance may come several times.
+    found
+        The runs, a solution of the problem set ``best.problem_set[rows]``.
+
+    Example
+    -------
+    >>> with_runs(solution, rows, LockstepLBFGS().solve(problem_set[rows], start=starts))
+    """
+    names = ("xi", "z", "loss", "status")
+    arrays = {name: getattr(best, name).copy() for name in names}
+    keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
+    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
+    for name, count in counts.items():
+        np.add.at(count, rows, getattr(found, name))
+    return replace(
+        best,
+        **arrays,
+        **counts,
+        seconds=best.seconds + found.seconds,
+        compile_seconds=best.compile_seconds + found.compile_seconds,
+        last=best.last._replace(xi=arrays["xi"], z=arrays["z"], loss=arrays["loss"]),
+    )
+
+
 def _points(solution: Solution) -> Mapping[str, NDArray[Any]]:
     last = {f"last_{part}": array for part, array in solution.last._asdict().items()}
     return {name: getattr(solution, name) for name in ("xi", "z", "loss", "status")} | last

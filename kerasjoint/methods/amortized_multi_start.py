@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.best import keep_better
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
@@ -19,7 +18,7 @@ from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.models import MixtureDensityModel
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
-from kerasjoint.solution import Solution
+from kerasjoint.solution import Solution, with_runs
 
 require_tensorflow()
 
@@ -288,22 +287,9 @@ class _Search:
 
     def _keep(self, rows: Rows, found: Solution) -> None:
         """Keep the better of each instance; ``found`` are descents of the instances ``rows`` (m,)."""
-        names = ("xi", "z", "loss", "status")
-        arrays = {name: getattr(self._best, name).copy() for name in names}
-        keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
-        counts = {name: getattr(self._best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
-        for name, count in counts.items():
-            np.add.at(count, rows, getattr(found, name))
         self._estimates.append((found.z, found.loss))
         self._ended.append((rows, found.loss))
-        self._best = replace(
-            self._best,
-            **arrays,
-            **counts,
-            seconds=self._best.seconds + found.seconds,
-            compile_seconds=self._best.compile_seconds + found.compile_seconds,
-            last=self._best.last._replace(xi=arrays["xi"], z=arrays["z"], loss=arrays["loss"]),
-        )
+        self._best = with_runs(self._best, rows, found)
 
     def _record(self) -> None:
         best, seconds = self._best, self._best.seconds + self._seconds

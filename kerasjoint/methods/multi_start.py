@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.best import keep_better
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
-from kerasjoint.solution import Solution
+from kerasjoint.solution import Solution, with_runs
 
 BATCH = 256
 
@@ -57,7 +56,7 @@ class MultiStart(Method):
             while (best.evaluations < self.evaluations).any():
                 rows = self._next_rows(best.evaluations)
                 start = problem_set.space.draw(problem_set.guess[rows], generator)
-                best = _keep_better(best, rows, self._local.solve(problem_set[rows], start=start))
+                best = with_runs(best, rows, self._local.solve(problem_set[rows], start=start))
                 runs += 1
                 history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
                 done(int(np.minimum(best.evaluations, self.evaluations).sum()))
@@ -70,21 +69,3 @@ class MultiStart(Method):
         rows = np.flatnonzero(left > 0)
         copies = max(1, min(BATCH // len(rows), int(left[rows].min()) // max(int(spent.mean()), 1)))
         return np.tile(rows, copies)
-
-
-def _keep_better(best: Solution, rows: NDArray[np.intp], found: Solution) -> Solution:
-    """Return the better of both for each instance, ``found`` being runs of the instances ``rows`` (m,)."""
-    names = ("xi", "z", "loss", "status")
-    arrays = {name: getattr(best, name).copy() for name in names}
-    keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
-    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
-    for name, count in counts.items():
-        np.add.at(count, rows, getattr(found, name))
-    return replace(
-        best,
-        **arrays,
-        **counts,
-        seconds=best.seconds + found.seconds,
-        compile_seconds=best.compile_seconds + found.compile_seconds,
-        last=best.last._replace(xi=arrays["xi"], z=arrays["z"], loss=arrays["loss"]),
-    )
