@@ -34,6 +34,7 @@ class CountingObjective:
         self.space = problem_set.space
         self._best = {"z": np.zeros((n, self.space.size)), "loss": np.full(n, np.inf)}
         self.evaluations = np.zeros(n, dtype=np.int64)
+        self.values = np.zeros(n, dtype=np.int64)
         self.non_finite = np.zeros(n, dtype=np.int64)
         self.compile_seconds = 0.0
 
@@ -60,6 +61,7 @@ class CountingObjective:
     def value(self, z: FloatArray, rows: Rows) -> FloatArray:
         """Return the losses at ``z`` (m, d), where a gradient need not exist."""
         loss = self.problem_set.objective(self.space.to_xi(z, self.problem_set.guess[rows]), rows)
+        self.values[rows] += 1
         self._note(z, rows, loss)
         return loss
 
@@ -105,6 +107,7 @@ class CountingObjective:
             history=history,
             solver=solver,
             non_finite=self.non_finite.copy(),
+            values=self.values.copy(),
         )
 
 

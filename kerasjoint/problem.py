@@ -123,6 +123,24 @@ class InverseProblem:
         first = next(iter(xi.values()))
         return tf.zeros(first.shape[:1], first.dtype)
 
+    @property
+    def sums_squares(self) -> bool:
+        """Whether the objective is a sum of squares, since neither ``misfit`` nor ``regularizer`` is overridden."""
+        return all(getattr(type(self), name) is getattr(InverseProblem, name) for name in ("misfit", "regularizer"))
+
+    def prior(self, n: int, seed: int) -> Mapping[str, ArrayLike] | ArrayLike | None:
+        """Draw ``n`` unknowns from where solutions are expected, flat (n, d) or by name, or return ``None``.
+
+        Random starts and the first training examples of a network come from here. Default ``None``: uniformly between
+        two bounds, and normally, by the scale, around the guess.
+
+        Example
+        -------
+        >>> def prior(self, n, seed):
+        ...     return {"rate": np.random.default_rng(seed).gamma(2.0, 0.5, n)}
+        """
+        return None
+
     def sample(self, n: int, seed: int) -> Instances:
         """Draw a ``ProblemSet`` of ``n`` instances with known true unknowns; the same seed gives the same bits."""
         raise ArgumentError(f"{type(self).__name__}.sample", "sample(n, seed) defined, to draw instances from", "none")

@@ -213,6 +213,20 @@ class ProblemSet:
         flat, rows = self._batch(xi, instances)
         return self.evaluator.value_and_gradient(flat, self.data, rows)
 
+    def draw_starts(self, instances: NDArray[np.intp], generator: np.random.Generator) -> FloatArray:
+        """Draw a random start for each of ``instances`` (m,), in normalised coordinates (m, d), from the prior.
+
+        Without a ``prior`` of the problem, unknowns with two bounds are uniform between them, others normal by scale.
+        """
+        guess = self.guess[instances]
+        name, drawn = self.problem.hook_name("prior"), self.problem.prior(len(guess), int(generator.integers(2**31)))
+        if drawn is None:
+            return self.space.draw(guess, generator)
+        xi = check_finite(name, self.space.flatten(drawn, name))
+        if len(xi) != len(guess):
+            raise ArgumentError(name, f"{len(guess)} unknowns as asked for", f"{len(xi)}")
+        return self.space.to_z(self.space.move_inside(xi, 1e-9), guess)
+
     def compile(self, m: int | None = None) -> bool:
         """Compile the gradient for ``m`` instances now, by default all; return whether that was still to do."""
         return self.evaluator.compile(len(self) if m is None else m, self.data, self.guess)

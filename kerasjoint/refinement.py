@@ -78,6 +78,8 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
         evaluations=solution.evaluations + refined.evaluations,
         iterations=solution.iterations + refined.iterations,
         non_finite=solution.non_finite + refined.non_finite,
+        values=solution.values + refined.values,
+        confirmation=solution.confirmation,
         seconds=solution.seconds + refined.seconds,
         compile_seconds=solution.compile_seconds + refined.compile_seconds,
         history=history,

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.best import keep_better
+from kerasjoint.confirmation import Confirmation, Minima
 from kerasjoint.errors import ArgumentError
 from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problem import InverseProblem
@@ -21,7 +22,8 @@ from kerasjoint.problem_set import ProblemSet
 
 FloatArray = NDArray[np.float64]
 
-ARRAYS = ("xi", "z", "loss", "status", "evaluations", "iterations", "non_finite")
+ARRAYS = ("xi", "z", "loss", "status", "evaluations", "iterations", "non_finite", "values")
+CONFIRMATION = ("starts", "hits", "missed")
 
 
 class Status(IntEnum):
@@ -94,6 +96,11 @@ class Solution:
         Name of the class that did the work.
     non_finite
         Evaluations that were not finite, per instance, (n,).
+    values
+        How many of the evaluations were values without a gradient, which cost less, (n,).
+    confirmation
+        What independent descents say about each best minimum; ``None`` if a method makes one descent only. The
+        properties ``starts``, ``hits``, ``missed``, ``confirmed`` and ``minima`` give its parts.
     solved
         Which instances the problem counts as solved, (n,), or ``None`` if no success criterion applies.
     """
@@ -112,14 +119,17 @@ class Solution:
     history: pd.DataFrame
     solver: str
     non_finite: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    values: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    confirmation: Confirmation | None = None
     solved: NDArray[np.bool_] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give instances without a count of failures a zero, and judge once which are solved."""
+        """Give instances without counts of failures and of values zeros, and judge once which are solved."""
         if len(self.loss) != len(self.problem_set):
             raise ArgumentError("loss", f"{len(self.problem_set)} instances as in the problem set", len(self.loss))
-        if len(self.non_finite) != len(self.loss):
-            object.__setattr__(self, "non_finite", np.zeros(len(self.loss), dtype=np.int64))
+        for name in ("non_finite", "values"):
+            if len(getattr(self, name)) != len(self.loss):
+                object.__setattr__(self, name, np.zeros(len(self.loss), dtype=np.int64))
         object.__setattr__(self, "solved", self.problem_set.solved(self.loss, self.xi))
 
     def __len__(self) -> int:
@@ -130,6 +140,41 @@ class Solution:
     def last_iterate(self) -> Solution:
         """The same run, reported at its last iterates (as the paper does) instead of the best points."""
         return replace(self, xi=self.last.xi, z=self.last.z, loss=self.last.loss)
+
+    @property
+    def starts(self) -> NDArray[np.int64] | None:
+        """How many independent descents each instance had, (n,), if known."""
+        return None if self.confirmation is None else self.confirmation.starts
+
+    @property
+    def hits(self) -> NDArray[np.int64] | None:
+        """How many of them ended in its best minimum, (n,), if known."""
+        return None if self.confirmation is None else self.confirmation.hits
+
+    @property
+    def missed(self) -> FloatArray | None:
+        """The probability that a better minimum was missed, (n,), if known."""
+        return None if self.confirmation is None else self.confirmation.missed
+
+    @property
+    def confirmed(self) -> NDArray[np.bool_] | None:
+        """Where that probability is at most 5 %, (n,), if known."""
+        return None if self.confirmation is None else self.confirmation.confirmed
+
+    @property
+    def minima(self) -> pd.DataFrame | None:
+        """The distinct minima found, if known: instance, unknowns, loss and hits, the best of an instance first."""
+        if self.confirmation is None:
+            return None
+        found, problem_set = self.confirmation.minima, self.problem_set
+        xi = problem_set.space.to_xi(found.z, problem_set.guess[found.instance])
+        frame = pd.DataFrame(xi, columns=problem_set.space.labels)
+        frame.insert(0, "instance", found.instance)
+        return frame.assign(loss=found.loss, hits=found.hits)
+
+    def cost(self, value_cost: float = 1 / 3) -> FloatArray:
+        """Return the evaluations of each instance, (n,), a value without gradient counted as ``value_cost`` of one."""
+        return self.evaluations - (1 - value_cost) * self.values
 
     def is_of(self, problem_set: ProblemSet) -> bool:
         """Return whether this is a solution of ``problem_set``, or of one built from the same data and constants."""
@@ -145,6 +190,9 @@ class Solution:
         frame["evaluations"] = self.evaluations
         frame["iterations"] = self.iterations
         frame["non_finite"] = self.non_finite
+        if self.confirmation is not None:
+            frame["starts"], frame["hits"] = self.confirmation.starts, self.confirmation.hits
+            frame["missed"], frame["confirmed"] = self.confirmation.missed, self.confirmation.confirmed
         if self.problem_set.truth is not None:
             for column, label in enumerate(labels):
                 frame[f"true {label}"] = self.problem_set.truth[:, column]
@@ -158,6 +206,9 @@ class Solution:
         arrays |= {name: getattr(self, name) for name in ARRAYS} | {
             f"last/{k}": v for k, v in self.last._asdict().items()
         }
+        if self.confirmation is not None:
+            arrays |= {f"confirmation/{name}": getattr(self.confirmation, name) for name in CONFIRMATION}
+            arrays |= {f"minima/{name}": array for name, array in vars(self.confirmation.minima).items()}
         arrays |= {f"history/{name}": self.history[name].to_numpy(dtype=np.float64) for name in self.history}
         texts = {"method": self.method, "solver": self.solver, "fingerprint": self.problem_set.fingerprint}
         numbers = {"seconds": self.seconds, "compile_seconds": self.compile_seconds}
@@ -180,7 +231,8 @@ class Solution:
             return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
         try:
-            last = Point(**group("last/"))
+            last, known = Point(**group("last/")), group("confirmation/")
+            confirmation = Confirmation(**known, minima=Minima(**group("minima/"))) if known else None
             kept = {name: arrays[name] for name in ARRAYS}
             texts = {name: str(arrays[name]) for name in ("method", "solver", "fingerprint")}
             numbers = {name: float(arrays[name]) for name in ("seconds", "compile_seconds")}
@@ -191,7 +243,8 @@ class Solution:
             expected = "the problem, with its constants, that the solution was saved for"
             raise ArgumentError("problem", expected, f"{type(problem).__name__}, whose class or constants differ")
         history = pd.DataFrame(group("history/"))
-        return Solution(problem_set=problem_set, last=last, history=history, **kept, **texts, **numbers)  # type: ignore[arg-type]
+        kept |= {"confirmation": confirmation, "last": last, "history": history}
+        return Solution(problem_set=problem_set, **kept, **texts, **numbers)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -200,6 +253,7 @@ class Solution:
         if 0 < finite.size < len(self):
             mean += f" ({len(self) - finite.size} not finite)"
         share = "" if self.solved is None else f", solved={np.mean(self.solved):.0%}"
+        share += "" if self.confirmed is None else f", confirmed={np.mean(self.confirmed):.0%}"
         cost = f"seconds={self.seconds:.2f}, compile_seconds={self.compile_seconds:.2f}"
         return f"Solution({self.method}, n={len(self)}, mean loss={mean}{share}, {cost})"
 
@@ -226,6 +280,8 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
         compile_seconds=sum(one.compile_seconds for one in solutions),
         solver=", ".join(dict.fromkeys(one.solver for one in solutions)),
         non_finite=np.sum([one.non_finite for one in solutions], axis=0),
+        values=np.sum([one.values for one in solutions], axis=0),
+        confirmation=None,
         **chosen,  # type: ignore[arg-type]
     )
 
@@ -249,7 +305,7 @@ def with_runs(best: Solution, rows: NDArray[np.intp], found: Solution) -> Soluti
     names = ("xi", "z", "loss", "status")
     arrays = {name: getattr(best, name).copy() for name in names}
     keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
-    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite")}
+    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite", "values")}
     for name, count in counts.items():
         np.add.at(count, rows, getattr(found, name))
     return replace(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kerasjoint.checks import check_seed
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
@@ -14,9 +12,7 @@ from kerasjoint.progress import Verbose, show_progress
 from kerasjoint.refinement import can_refine, local_method_of, refine
 from kerasjoint.solution import Solution, best_of
 
-EPOCHS = 1000
-# Observed numbers times epochs that train in a few minutes on two cores, by a convolutional and by the dense network.
-CONVOLVED, TRAINED = 5e8, 1e9
+DEFAULT = "amortized-multi-start"
 
 
 def solve(
@@ -37,8 +33,8 @@ def solve(
     problem_set
         The instances.
     method
-        A method or its name. Default: joint optimisation (``reparameterized``), of very large sets with a dense network
-        and fewer epochs, so that they take minutes.
+        A method or its name. Default: ``amortized-multi-start``, which ends when all is confirmed, and after 300
+        evaluations per instance at the latest.
     seed
         Of the method.
     local_method
@@ -57,7 +53,8 @@ def solve(
     """
     check_problem_set(problem_set)
     seed = check_seed(seed)
-    chosen = _default(problem_set) if method is None else METHODS.load(method)() if isinstance(method, str) else method
+    method = DEFAULT if method is None else method
+    chosen = METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
     if chosen.refined and local_method is not None:
         raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
@@ -69,11 +66,3 @@ def solve(
         refined = refine(problem_set, solution, local)
         from_guess = (local or LockstepLBFGS()).solve(problem_set)
     return best_of([refined, from_guess], method=refined.method)
-
-
-def _default(problem_set: ProblemSet) -> Method:
-    """Joint optimisation; of large sets by the dense network, which is several times cheaper, and with fewer epochs."""
-    numbers = problem_set.y.size
-    if numbers * EPOCHS <= CONVOLVED:
-        return METHODS.load("reparameterized")(epochs=EPOCHS)
-    return METHODS.load("reparameterized")(epochs=int(np.clip(TRAINED / numbers, 50, EPOCHS)), network="dense")

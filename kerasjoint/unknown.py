@@ -14,7 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
 from kerasjoint.errors import ArgumentError
 
-RESERVED = ("instance", "loss", "status", "evaluations", "iterations", "non_finite", "solved")
+RESERVED = (
+    *("instance", "loss", "status", "evaluations", "iterations", "non_finite"),
+    *("starts", "hits", "missed", "confirmed", "solved"),
+)
 
 # Numbers of one unknown.
 MOST = 10**8

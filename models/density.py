@@ -109,7 +109,7 @@ class MixtureDensityModel(ProblemSetModel):
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Move the weights one step up the likelihood of some random examples."""
         step = tf.cast(self.optimizer.iterations, tf.int32)
-        keys = [tf.stack([step, tf.constant(self.seed * 4 + k, tf.int32)]) for k in range(3)]
+        keys = [tf.stack([step, k]) for k in range(3)]
         n = data.targets.shape[0]
         rows = tf.random.stateless_uniform((self.batch,), keys[0], maxval=n, dtype=tf.int32)
         inputs = {name: tf.gather(array, rows) for name, array in data.inputs.items()}

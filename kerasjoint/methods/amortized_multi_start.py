@@ -2,76 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
-from kerasjoint.counting import History
-from kerasjoint.errors import ArgumentError
-from kerasjoint.keras_backend import require_tensorflow
 from kerasjoint.methods.base import Method, check_positive, check_problem_set
+from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
-from kerasjoint.models import MixtureDensityModel
+from kerasjoint.methods.proposals import Proposals, proposals
+from kerasjoint.methods.search import CANDIDATES, Search
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
-from kerasjoint.solution import Solution, with_runs
+from kerasjoint.solution import Solution
 
-require_tensorflow()
-
-import keras  # noqa: E402
-
-FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-PAIRS_SHARE = 0.4
-MOST_PAIRS = 65_536
-# The rounds whose pairs are trained on.
-PAIRS_KEPT = 3
-RATE = 1e-3
-FEWEST_PAIRS = 256
-PROPOSED_PAIRS = 0.4
-WIDENING = 1.5
-CANDIDATES = 24
 FIRST_STEP = 0.1
-LOOKS_SOLVED = 1.3
-# So many descents, from different starts, must have ended at the best loss of an instance, up to this share of it.
-HITS = 3
-SAME = 1e-3
-# Of the median loss at the guess: what is less counts as zero.
-NEGLIGIBLE = 1e-9
+# The pilot of random starts: on so many instances, so many descents, for at most this share of the budget.
+PILOT, PILOT_STARTS, PILOT_SHARE = 8, 4, 0.2
+# Descents to the same minimum that confirm it, in the mean.
+NEEDED = 5
+# Random starts go on while they are expected to need at most this share of what is left.
+RANDOM_SHARE = 0.5
+RANDOM_STARTS = 2
+PAIRS_SHARE = 0.4
+FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
+# Descents of an instance at a time, once all rounds are over.
+AT_A_TIME = 4
 
 
 class AmortizedMultiStart(Method):
-    """L-BFGS from the guess, then from starts that a network proposes, in rounds; the best of all is kept.
+    """L-BFGS from the guess, from random starts, and from starts that a network proposes, until all is confirmed.
 
     1. ``LockstepLBFGS`` from the guess: the result is never worse than that.
-    2. Unknowns are drawn (in the first round uniformly within bounds, or normally by scale), combined with the
-       conditions of the given instances and simulated. A ``MixtureDensityModel`` learns p(z | x, y) from these pairs.
-    3. For every instance that does not yet look solved it proposes starts. These are screened by their loss, and the
-       best are refined, as many as the budget allows.
-       Where the budget is too small for pairs, or the prediction is no observation, starts are random instead.
-    4. The next round draws its pairs from the proposals, and from a widened Gaussian around the better half of all
-       refined estimates: solved instances teach the others.
+    2. Random starts, screened by their loss, for a few instances. As long as they promise to confirm the others within
+       half of the budget, all get some, and no network is trained.
+    3. Otherwise unknowns are drawn from the prior, combined with the conditions of the given instances and simulated,
+       and a ``MixtureDensityModel`` learns p(z | x, y) from these pairs. For every instance that does not yet look
+       solved it proposes starts; these are screened, and the best refined. The next round draws its pairs from the
+       proposals, and from a widened Gaussian around the better half of all refined estimates: solved instances teach
+       the others. Without a single tensor as prediction, of the observation's shape, or where the budget is too small
+       for 256 pairs, starts stay random.
+    4. What is left serves the instances that are not confirmed yet. It ends when all are.
 
     This is sequential neural posterior estimation with truncated proposals (Greenberg et al., 2019; Deistler et al.,
     2022) with an empirical prior across instances; no correction is needed, since every start is judged by the true
-    objective. An instance looks solved while its loss is at most 1.3 times that of the best tenth. When all do, what is
-    left of the budget serves those whose minimum fewer than three starts have found, and then the search ends.
+    objective. ``kerasjoint.confirmation.confirm`` says when an instance is confirmed.
 
     Parameters
     ----------
     evaluations
-        Budget per instance, in values with gradient. A value without gradient counts as ``value_cost`` of one.
+        Budget per instance, in values with gradient. A value without gradient counts as ``value_cost`` of one. It is
+        shared: an instance that needs more gets what others leave, up to four times as much.
+    seconds
+        Budget of wall time, looked at between descents; ``None`` for none. Results then depend on the machine's speed.
     rounds
-        At most so many rounds, in which the budget is spent evenly.
+        At most so many rounds of training, in which the budget is spent evenly.
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round.
+        Training steps of a round; ``None``: 150, and 25 for each unknown.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components
@@ -79,7 +72,8 @@ class AmortizedMultiStart(Method):
 
     Example
     -------
-    >>> AmortizedMultiStart(evaluations=300).solve(problem_set, seed=0)
+    >>> solution = AmortizedMultiStart(evaluations=300).solve(problem_set, seed=0)
+    >>> solution.confirmed.mean(), solution.hits, solution.minima
     """
 
     name = "amortized-multi-start"
@@ -88,209 +82,130 @@ class AmortizedMultiStart(Method):
     def __init__(
         self,
         evaluations: int = 300,
+        seconds: float | None = None,
         rounds: int = 6,
         value_cost: float = 1 / 3,
-        steps: int = 300,
+        steps: int | None = None,
         max_iterations: int = 200,
         tolerance: float = 1e-12,
         network: str = "residual",
         network_options: dict[str, Any] | None = None,
         components: int = 8,
     ) -> None:
-        check_positive(value_cost=value_cost)
+        check_positive(value_cost=value_cost, **({} if seconds is None else {"seconds": seconds}))
         self.evaluations = check_count("evaluations", evaluations)
+        self.seconds = seconds
         self.rounds = check_count("rounds", rounds)
         self.value_cost = float(value_cost)
-        self.steps = check_count("steps", steps)
-        self.components = check_count("components", components)
-        self.network = network
-        self.network_options = dict(network_options or {})
+        self.steps = None if steps is None else check_count("steps", steps)
+        self._settings = {
+            "network": network,
+            "network_options": dict(network_options or {}),
+            "components": check_count("components", components),
+        }
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
-        self._from_proposal = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
+        self._from_start = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; ``seed`` draws the pairs, the initial weights and the starts."""
-        search = _Search(self, check_problem_set(problem_set), seed)
-        with stage(self.name, total=self.rounds) as done:
-            for number in range(self.rounds):
-                if not search.round(number):
-                    break
-                done(number + 1)
-        search.finish()
-        return search.solution()
-
-
-class _Search:
-    """The state of one solve: the best point, cost and refined estimates of each instance, and the pairs so far."""
-
-    def __init__(self, method: AmortizedMultiStart, problem_set: ProblemSet, seed: int) -> None:
-        self._method, self._problem_set = method, problem_set
-        self._generator = np.random.default_rng(np.random.SeedSequence([seed, 2]))
-        self._seed = int(np.random.SeedSequence([seed, 3]).generate_state(1)[0] % 2**28)
-        self._best = method._from_guess.solve(problem_set)
-        self._at_guess = float(np.median(problem_set.objective(problem_set.guess)))
-        self._values = np.zeros(len(problem_set))
-        self._estimates = [(self._best.z, self._best.loss)]
-        self._ended = [(np.arange(len(problem_set)), self._best.loss)]
-        self._pairs: list[ProblemSet] = []
-        self._model: MixtureDensityModel | None = None
-        self._seconds = self._compile_seconds = 0.0
-        # As many pairs in every round, so that the training is compiled once.
-        share = max(method.evaluations * len(problem_set) - self._spent().sum(), 0.0) / method.rounds
-        self._count = int(min(PAIRS_SHARE * share / method.value_cost, MOST_PAIRS))
-        if not problem_set.evaluator.predicts_observation(problem_set.data):
-            self._count = 0
-        self._descents = len(problem_set)
-        self._history = History(problem_set)
-        self._record()
-
-    @property
-    def open(self) -> Rows:
-        """The instances that do not look solved."""
-        loss = self._best.loss
-        level = LOOKS_SOLVED * np.quantile(loss, 0.1, method="inverted_cdf") + NEGLIGIBLE * abs(self._at_guess)
-        return np.flatnonzero(~(loss <= level))
-
-    @property
-    def _hits(self) -> NDArray[np.int64]:
-        """How many descents of each instance ended in its best minimum, (n,)."""
-        loss = self._best.loss
-        level = loss + SAME * np.abs(loss) + NEGLIGIBLE * abs(self._at_guess)
-        hits = np.zeros(len(loss), dtype=np.int64)
-        for rows, ended in self._ended:
-            np.add.at(hits, rows, ended <= level[rows])
-        return hits
-
-    def round(self, number: int) -> bool:
-        """Run one round; return whether there was anything to do, and budget to do it."""
-        method, rows = self._method, self.open
-        left = method.evaluations * len(self._problem_set) - self._spent().sum()
-        if not rows.size or self._count < FEWEST_PAIRS or left < self._count * method.value_cost:
-            return False
-        self._simulate(self._count)
-        self._train()
-        self._refine(rows, left / (method.rounds - number) - self._count * method.value_cost)
-        return True
-
-    def finish(self) -> None:
-        """Spend what is left: on instances that do not look solved, then on those whose minimum was found once only."""
-        total = self._method.evaluations * len(self._problem_set)
-        while (left := total - self._spent().sum()) > 0:
-            rows = self.open if self.open.size else np.flatnonzero(self._hits < HITS)
-            if not rows.size:
-                return
-            few = max(int(left / self._descent_cost), 1)
-            # A few at a time: with every start that solves an instance the others need less.
-            share = 2 * HITS * self._descent_cost * len(rows)
-            self._refine(rows if few >= len(rows) else self._generator.permutation(rows)[:few], min(left, share))
-
-    def solution(self) -> Solution:
-        """Return the best points, with the cost of everything."""
-        curve = pd.concat([self._best.history.iloc[:1], self._history.frame], ignore_index=True)
-        return replace(
-            self._best,
-            method=self._method.name,
-            solver=type(self._method).__name__,
-            history=curve,
-            evaluations=np.ceil(self._spent()).astype(np.int64),
-            seconds=self._best.seconds + self._seconds,
-            compile_seconds=self._best.compile_seconds + self._compile_seconds,
-        )
-
-    def _spent(self) -> FloatArray:
-        return self._best.evaluations + self._method.value_cost * self._values
-
-    def _simulate(self, count: int) -> None:
-        """Simulate pairs of unknowns and observations under conditions of the given instances."""
-        problem_set, generator = self._problem_set, self._generator
-        rows = generator.integers(len(problem_set), size=count)
-        z = self._draw(rows)
-        xi = problem_set.space.move_inside(problem_set.space.to_xi(z, problem_set.guess[rows]), 1e-9)
-        x = {name: array[rows] for name, array in problem_set.x.items()}
-        y = problem_set.evaluator.predict(xi, x)
-        self._values += count / len(problem_set)
-        good = np.isfinite(y.reshape(count, -1)).all(axis=1)
-        if good.any():
-            x = {name: array[good] for name, array in x.items()}
-            guess = problem_set.guess[rows[good]]
-            self._pairs = [*self._pairs[1 - PAIRS_KEPT :], ProblemSet(problem_set.problem, x, y[good], xi[good], guess)]
-
-    def _draw(self, rows: Rows) -> FloatArray:
-        """Draw unknowns in normalised coordinates, (m, d): from the prior, or from what was learned so far."""
-        problem_set, generator = self._problem_set, self._generator
-        if self._model is None:
-            return problem_set.space.draw(problem_set.guess[rows], generator)
-        z = self._around_estimates(len(rows))
-        proposed = generator.uniform(size=len(rows)) < PROPOSED_PAIRS
-        starts = self._model.propose(problem_set, 2 * CANDIDATES, int(generator.integers(2**31)))
-        z[proposed] = starts[rows[proposed], generator.integers(starts.shape[1], size=int(proposed.sum()))]
-        return z
-
-    def _around_estimates(self, count: int) -> FloatArray:
-        """Draw from a widened Gaussian of the better half of all refined estimates."""
-        z, loss = (np.concatenate(parts) for parts in zip(*self._estimates, strict=True))
-        better = z[loss <= np.median(loss)]
-        spread = np.atleast_2d(np.cov(better.T)) if len(better) > 1 else np.eye(z.shape[1])
-        jitter = 1e-6 * np.eye(z.shape[1]) * max(float(np.trace(spread)), 1e-12)
-        return self._generator.multivariate_normal(better.mean(axis=0), WIDENING**2 * spread + jitter, size=count)
-
-    def _train(self) -> None:
-        method = self._method
-        if not self._pairs:
-            raise ArgumentError(self._problem_set.problem.hook_name("forward"), "some finite predictions", "none")
-        examples = ProblemSet.concatenate(self._pairs)
-        examples = examples[np.resize(np.arange(len(examples)), PAIRS_KEPT * self._count)]
-        if self._model is None:
-            self._model = MixtureDensityModel.for_problem_set(
-                self._problem_set, method.network, method.network_options, self._seed, method.components
+        n = len(check_problem_set(problem_set))
+        generator = np.random.default_rng(np.random.SeedSequence([seed, 2]))
+        network_seed = int(np.random.SeedSequence([seed, 3]).generate_state(1)[0] % 2**28)
+        with stage(self.name, total=n) as done:
+            search = Search(
+                problem_set, self._from_guess, self._from_start, self.evaluations, self.value_cost, self.seconds
             )
-            # Each round begins with the full rate again.
-            rate = keras.optimizers.schedules.CosineDecayRestarts(RATE, method.steps, t_mul=1.0)
-            self._model.compile(optimizer=keras.optimizers.Adam(rate, global_clipnorm=1.0))
-        # Pairs of every round are other instances: nothing of the last ones is kept.
-        self._model.state = None
-        self._model.fit(examples, epochs=method.steps, verbose=0)
-        state = self._model.state
-        assert state is not None
-        self._seconds += state.seconds
-        self._compile_seconds += state.compile_seconds
 
-    @property
-    def _descent_cost(self) -> float:
-        """What a descent took on average."""
-        return float(self._best.evaluations.sum()) / self._descents
+            def report() -> None:
+                done(int(search.confirmation.confirmed.sum()))
 
-    def _refine(self, rows: Rows, budget: float) -> None:
-        """Propose, screen and refine starts of the instances ``rows`` (m,), within about this budget."""
-        problem_set, method = self._problem_set, self._method
-        share = budget / len(rows)
-        count = int(np.clip(0.5 * share / method.value_cost, 1, CANDIDATES))
-        descents = int(np.clip(0.5 * share / self._descent_cost, 1, count))
-        starts = self._propose(rows, count)
-        flat, owners = starts.reshape(-1, starts.shape[2]), np.repeat(rows, count)
-        xi = problem_set.space.to_xi(flat, problem_set.guess[owners])
-        loss = problem_set.objective(xi, owners).reshape(len(rows), count)
-        self._values[rows] += count
-        order = np.argsort(loss, axis=1, kind="stable")[:, :descents]
-        chosen = np.take_along_axis(starts, order[..., None], axis=1).reshape(-1, starts.shape[2])
-        owners = np.repeat(rows, order.shape[1])
-        self._keep(owners, method._from_proposal.solve(problem_set[owners], start=chosen))
-        self._descents += len(owners)
-        self._record()
+            random = _RandomStarts(search, generator)
+            random.run(report)
+            count = self._pairs(search)
+            if count < FEWEST_PAIRS:
+                self._finish(search, random, RANDOM, generator)
+            else:
+                steps = self.steps or 150 + 25 * problem_set.space.size
+                with proposals(search, count, steps, self._settings, network_seed, generator) as network:
+                    self._rounds(search, network, count, report)
+                    self._finish(search, network, PROPOSED, generator)
+            done(n)
+        return search.solution(self.name, type(self).__name__)
 
-    def _propose(self, rows: Rows, count: int) -> FloatArray:
-        """Return starts (m, count, d) of the instances ``rows`` (m,): proposed, or random without a network."""
-        if self._model is not None:
-            return self._model.propose(self._problem_set[rows], count, int(self._generator.integers(2**31)))
-        guess = self._problem_set.guess[np.repeat(rows, count)]
-        return self._problem_set.space.draw(guess, self._generator).reshape(len(rows), count, -1)
+    def _pairs(self, search: Search) -> int:
+        """Return how many pairs each round simulates: equally many, so that the training is compiled once."""
+        problem_set = search.problem_set
+        if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.data)):
+            return 0
+        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, MOST_PAIRS))
 
-    def _keep(self, rows: Rows, found: Solution) -> None:
-        """Keep the better of each instance; ``found`` are descents of the instances ``rows`` (m,)."""
-        self._estimates.append((found.z, found.loss))
-        self._ended.append((rows, found.loss))
-        self._best = with_runs(self._best, rows, found)
+    def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> None:
+        """Train and descend, as long as instances look unsolved and the budget lasts."""
+        for number in range(self.rounds):
+            rows, left = search.unsolved if search.unsolved.size else search.open, search.left
+            if not rows.size or left < count * self.value_cost:
+                return
+            network.learn()
+            candidates, descents = search.plan(rows, left / (self.rounds - number) - count * self.value_cost)
+            search.descend(rows, network.propose(rows, candidates), descents, PROPOSED)
+            done()
 
-    def _record(self) -> None:
-        best, seconds = self._best, self._best.seconds + self._seconds
-        self._history.record(len(self._history.frame) + 1, float(self._spent().mean()), seconds, best.z, best.loss)
+    def _finish(self, search: Search, starts: _Starts, source: int, generator: np.random.Generator) -> None:
+        """Spend what is left: on instances that do not look solved, then on those that are not confirmed."""
+        while (left := search.left) > 0 and search.open.size:
+            rows = search.unsolved if search.unsolved.size else search.open
+            few = max(int(left / search.descent_cost), 1)
+            # A few at a time: with every start that solves an instance the others need less.
+            budget = min(left, 2 * AT_A_TIME * search.descent_cost * len(rows))
+            rows = rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
+            candidates, descents = search.plan(rows, budget)
+            search.descend(rows, starts.propose(rows, candidates), descents, source)
+
+
+class _Starts(Protocol):
+    """Where starts come from."""
+
+    def propose(self, rows: Rows, count: int) -> NDArray[np.float64]:
+        """Return starts (m, count, d) of the instances ``rows`` (m,)."""
+
+
+class _RandomStarts:
+    """Random starts, and the decision for how long they serve."""
+
+    def __init__(self, search: Search, generator: np.random.Generator) -> None:
+        self._search, self._generator = search, generator
+
+    def propose(self, rows: Rows, count: int) -> NDArray[np.float64]:
+        """Return starts (m, count, d) of the instances ``rows`` (m,)."""
+        starts = self._search.problem_set.draw_starts(np.repeat(rows, count), self._generator)
+        return starts.reshape(len(rows), count, -1)
+
+    def run(self, done: Callable[[], None]) -> None:
+        """Descend as long as that promises to confirm all within half of what is left."""
+        search = self._search
+        pilot = search.open[:PILOT]
+        # At best all descents end in the minimum sought.
+        needed = len(search.open) * search.descent_cost * (1 if (search.confirmation.missed == 0).any() else NEEDED)
+        if not pilot.size or needed > RANDOM_SHARE * search.left:
+            return
+        if 2 * PILOT_STARTS * search.descent_cost * len(pilot) > PILOT_SHARE * search.left:
+            return
+        search.descend(pilot, self.propose(pilot, CANDIDATES), PILOT_STARTS, RANDOM)
+        tried = pilot
+        while (rows := search.open).size and self._expected(tried, rows) <= RANDOM_SHARE * search.left:
+            search.descend(rows, self.propose(rows, RANDOM_STARTS * CANDIDATES // PILOT_STARTS), RANDOM_STARTS, RANDOM)
+            tried = np.union1d(tried, rows)
+            done()
+
+    def _expected(self, tried: Rows, rows: Rows) -> float:
+        """Return what it is expected to cost to confirm the instances ``rows`` by random starts.
+
+        Judged by how many of the descents of those ``tried`` ended where the best of the same instance did.
+        """
+        search, known = self._search, self._search.confirmation
+        others = np.maximum(known.hits[tried] - 1, 0).sum() / max((known.starts[tried] - 1).sum(), 1)
+        sure = known.missed[tried] == 0
+        if sure.any():
+            # Where a single descent can be sure of its minimum, one is enough.
+            return float(len(rows) * search.descent_cost / sure.mean() * known.starts[tried].mean())
+        return float(len(rows) * NEEDED / max(others, 1e-9) * search.descent_cost)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set
+from kerasjoint.methods.descents import RANDOM, Descents
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -22,7 +23,8 @@ BATCH = 256
 class MultiStart(Method):
     """``LockstepLBFGS`` from the guess and then from random starts, instance by instance; the best is kept.
 
-    Starts are uniform within bounds; unknowns without bounds are normal around the guess, with ``scale`` as deviation.
+    Starts come from the problem's ``prior``. Without one they are uniform between two bounds, and normal around the
+    guess, with ``scale`` as deviation, for other unknowns.
 
     Parameters
     ----------
@@ -50,18 +52,20 @@ class MultiStart(Method):
         generator = np.random.default_rng(np.random.SeedSequence([seed, len(check_problem_set(problem_set))]))
         best = self._local.solve(problem_set)
         first, history = best.history.iloc[:1], History(problem_set)
-        runs = 1
+        descents, runs = Descents(best), 1
         history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
         with stage(self.name, total=len(problem_set) * self.evaluations) as done:
             while (best.evaluations < self.evaluations).any():
                 rows = self._next_rows(best.evaluations)
-                start = problem_set.space.draw(problem_set.guess[rows], generator)
-                best = with_runs(best, rows, self._local.solve(problem_set[rows], start=start))
+                found = self._local.solve(problem_set[rows], start=problem_set.draw_starts(rows, generator))
+                descents.add(rows, found, RANDOM)
+                best = with_runs(best, rows, found)
                 runs += 1
                 history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
                 done(int(np.minimum(best.evaluations, self.evaluations).sum()))
         curve = pd.concat([first, history.frame], ignore_index=True)
-        return replace(best, method=self.name, solver=type(self).__name__, history=curve)
+        known = descents.confirmation(best.loss)
+        return replace(best, method=self.name, solver=type(self).__name__, history=curve, confirmation=known)
 
     def _next_rows(self, spent: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the instances to start next, several times where a batch has room and the budget too."""

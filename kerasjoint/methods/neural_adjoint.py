@@ -16,7 +16,7 @@ from kerasjoint.methods.base import check_positive, check_problem_set, draw_exam
 from kerasjoint.methods.lbfgs import LBFGS
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.supervised import training_seed
-from kerasjoint.methods.training import MODELS, NetworkMethod
+from kerasjoint.methods.training import NetworkMethod
 from kerasjoint.models import SurrogateModel
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -74,7 +74,7 @@ class NeuralAdjoint(NetworkMethod):
         at_guess = problem_set.objective(problem_set.guess)
         finite = at_guess[np.isfinite(at_guess)]
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
-        with MODELS.borrow(SurrogateModel, targets, self, seed) as model:
+        with self._borrowed(SurrogateModel, targets, seed) as model:
             self._train(model, targets, [])
             surrogate_set = _surrogate_set(problem_set, targets, model, weight)
             # The surrogate computes in float32: a tighter tolerance would only chase its rounding.

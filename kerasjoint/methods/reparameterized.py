@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerasjoint.methods.base import check_problem_set
-from kerasjoint.methods.training import MODELS, NetworkMethod, Trace
+from kerasjoint.methods.training import NetworkMethod, Trace
 from kerasjoint.models import ReparameterizedModel
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
@@ -24,7 +24,7 @@ class Reparameterized(NetworkMethod):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances together; ``seed`` draws the initial weights."""
-        with MODELS.borrow(ReparameterizedModel, check_problem_set(problem_set), self, seed) as model:
+        with self._borrowed(ReparameterizedModel, check_problem_set(problem_set), seed) as model:
             trace = Trace(problem_set, model.evaluations_per_epoch)
             self._train(model, problem_set, [trace])
             return replace(model.solution(problem_set), history=trace.frame, solver=type(self).__name__)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerasjoint.methods.base import check_problem_set, draw_examples
-from kerasjoint.methods.training import MODELS, NetworkMethod, Trace
+from kerasjoint.methods.training import NetworkMethod, Trace
 from kerasjoint.models import SupervisedModel
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
@@ -29,7 +29,7 @@ class Supervised(NetworkMethod):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Learn from examples and estimate all instances; ``seed`` draws the examples and the initial weights."""
         examples = draw_examples(check_problem_set(problem_set), training_seed(seed))
-        with MODELS.borrow(SupervisedModel, problem_set, self, seed) as model:
+        with self._borrowed(SupervisedModel, problem_set, seed) as model:
             trace = Trace(problem_set)
             self._train(model, examples, [trace])
             solution = model.solution(problem_set)

@@ -58,6 +58,16 @@ class NetworkMethod(Method):
         self.network = network
         self.network_options = dict(network_options or {})
 
+    @contextmanager
+    def _borrowed(self, model_class: Any, problem_set: ProblemSet, seed: int) -> Iterator[Any]:
+        """Lend a compiled model for this problem set, with the initial weights of ``seed``."""
+        settings = {"network": self.network, "network_options": self.network_options}
+        sizes = (len(problem_set), self.learning_rate)
+        with MODELS.borrow(
+            model_class, problem_set, seed, settings, lambda: keras.optimizers.Adam(self.learning_rate), sizes
+        ) as model:
+            yield model
+
     def _train(self, model: keras.Model, problem_set: ProblemSet, callbacks: list[keras.callbacks.Callback]) -> None:
         with stage(f"{self.name}, epochs", total=self.epochs) as done:
             callbacks = [*callbacks, _Shown(done)]
@@ -75,19 +85,29 @@ class ModelCache:
         self._lock = threading.Lock()
 
     @contextmanager
-    def borrow(self, model_class: Any, problem_set: ProblemSet, method: NetworkMethod, seed: int) -> Iterator[Any]:
-        """Lend a compiled model with the initial weights of ``seed`` and no memory of earlier runs."""
-        fresh = model_class.for_problem_set(
-            problem_set, network=method.network, network_options=method.network_options, seed=seed
-        )
+    def borrow(
+        self,
+        model_class: Any,
+        problem_set: ProblemSet,
+        seed: int,
+        settings: dict[str, Any],
+        optimizer: Callable[[], keras.optimizers.Optimizer],
+        sizes: tuple[Any, ...],
+        jit_compile: bool = True,
+    ) -> Iterator[Any]:
+        """Lend a compiled model with the initial weights of ``seed`` and no memory of earlier runs.
+
+        ``settings`` go to the model, and ``sizes`` are what the compiled training depends on besides.
+        """
+        fresh = model_class.for_problem_set(problem_set, seed=seed, **settings)
         config = {key: repr(value) for key, value in fresh.get_config().items() if key not in ("seed", "name")}
         problem = problem_fingerprint(problem_set.problem)
-        key = (model_class, problem, len(problem_set), *sorted(config.items()), method.learning_rate)
+        key = (model_class, problem, *sorted(config.items()), *sizes)
         with self._lock:
             model = self._models.pop(key, None)
         if model is None:
             model = fresh
-            model.compile(optimizer=keras.optimizers.Adam(method.learning_rate))
+            model.compile(optimizer=optimizer(), jit_compile=jit_compile)
         else:
             model.set_weights(fresh.get_weights())
             for variable in model.optimizer.variables:

@@ -1,0 +1,127 @@
+"""Where descents of the same instances ended: distinct minima, and how often each was found from which starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.confirmation import NEGLIGIBLE, ZERO, Confirmation, Minima, confirm, noise_tail
+from kerasjoint.solution import Solution, Status
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+# Ends of descents are one minimum if the losses differ by less than this share, and no coordinate by more than CLOSE.
+SAME, CLOSE = 1e-3, 1e-2
+MOST_KEPT = 32
+# Distributions that starts come from.
+RANDOM, PROPOSED = range(2)
+
+
+class Descents:
+    """The distinct minima of n instances, in slots of the instance, and counts of the descents that ended there.
+
+    Descents that found no way to go, or no finite loss, count as starts but not as minima.
+
+    Parameters
+    ----------
+    from_guess
+        Descents from the guess, a solution of all n instances: the first to be added.
+
+    Example
+    -------
+    >>> descents = Descents(LockstepLBFGS().solve(problem_set))
+    >>> descents.add(rows, LockstepLBFGS().solve(problem_set[rows], start=starts), RANDOM)
+    >>> descents.confirmation(best_loss).hits
+    """
+
+    def __init__(self, from_guess: Solution) -> None:
+        problem_set = from_guess.problem_set
+        n, size = len(problem_set), problem_set.space.size
+        at_guess = abs(float(from_guess.history["median"].iloc[0]))
+        self._at_guess = at_guess if np.isfinite(at_guess) else 0.0
+        self._residuals = problem_set.y[0].size if problem_set.problem.sums_squares else 0
+        self._starts = np.zeros(n, dtype=np.int64)
+        self._z, self._loss = np.zeros((n, 1, size)), np.full((n, 1), np.inf)
+        self._hits = np.zeros((n, 1, 2), dtype=np.int64)
+        # Minima beyond those kept.
+        self._more = np.zeros((n, 2), dtype=np.int64)
+        self.add(np.arange(n), from_guess, RANDOM)
+
+    def add(self, rows: Rows, found: Solution, source: int) -> None:
+        """Add descents of the instances ``rows`` (m,), an instance perhaps several times, from starts of a source."""
+        np.add.at(self._starts, rows, 1)
+        ended = np.isfinite(found.loss) & (found.status != Status.STATIONARY)
+        for part in _each_once(rows[ended]):
+            self._add(rows[ended][part], found.z[ended][part], found.loss[ended][part], source)
+
+    def confirmation(self, best: FloatArray) -> Confirmation:
+        """Return what is known, given the best loss of each instance, (n,)."""
+        filled = self._filled
+        lowest = filled & self._near(self._loss, best[:, None])
+        wrong = filled & ~lowest
+        tail, zero = self.tail(best), (ZERO * self._at_guess if self._residuals else -np.inf)
+        several = wrong.any(axis=1) | self._more.any(axis=1)
+        missed = np.ones(len(best))
+        for sources in ([RANDOM], [PROPOSED], [RANDOM, PROPOSED]):
+            here, more = self._hits[..., sources].sum(axis=2), self._more[:, sources].sum(axis=1)
+            starts = here.sum(axis=1) + more
+            found = (wrong & (here > 0)).sum(axis=1) + more
+            has_best = (lowest & (here > 0)).any(axis=1)
+            odds = confirm(starts, found + 1, several, self._loss[wrong], best, tail, zero)
+            missed = np.where(has_best | (best <= zero), np.minimum(missed, odds), missed)
+        hits = np.where(lowest, self._hits.sum(axis=2), 0).sum(axis=1)
+        return Confirmation(self._starts.copy(), hits, missed, self._minima())
+
+    def tail(self, best: FloatArray) -> FloatArray:
+        """Return how probable losses as high as these are for solved instances, (n,)."""
+        return noise_tail(best, self._residuals, self._at_guess)
+
+    @property
+    def _filled(self) -> Mask:
+        return self._hits.any(axis=2)
+
+    def _minima(self) -> Minima:
+        order = np.argsort(self._loss, axis=1, kind="stable")
+        instance, place = np.nonzero(np.take_along_axis(self._filled, order, axis=1))
+        slot = order[instance, place]
+        hits = self._hits[instance, slot].sum(axis=1)
+        return Minima(instance, self._z[instance, slot], self._loss[instance, slot], hits)
+
+    def _near(self, loss: FloatArray, other: FloatArray) -> Mask:
+        with np.errstate(invalid="ignore"):
+            return np.abs(loss - other) <= SAME * np.abs(other) + NEGLIGIBLE * self._at_guess
+
+    def _add(self, rows: Rows, z: FloatArray, loss: FloatArray, source: int) -> None:
+        """Add one descent of each of the instances ``rows``."""
+        filled = self._filled[rows]
+        distance = np.abs(self._z[rows] - z[:, None]) <= CLOSE * np.maximum(np.abs(z), 1)[:, None]
+        same = filled & distance.all(axis=2) & self._near(self._loss[rows], loss[:, None])
+        slot = np.where(same.any(axis=1), same.argmax(axis=1), filled.sum(axis=1))
+        if (slot == self._loss.shape[1]).any() and self._loss.shape[1] < MOST_KEPT:
+            self._grow()
+        kept = slot < self._loss.shape[1]
+        np.add.at(self._more, (rows[~kept], source), 1)
+        rows, slot, z, loss = rows[kept], slot[kept], z[kept], loss[kept]
+        self._hits[rows, slot, source] += 1
+        lower = loss < self._loss[rows, slot]
+        self._z[rows[lower], slot[lower]], self._loss[rows[lower], slot[lower]] = z[lower], loss[lower]
+
+    def _grow(self) -> None:
+        slots = self._loss.shape[1]
+        self._z = np.pad(self._z, ((0, 0), (0, slots), (0, 0)))
+        self._loss = np.pad(self._loss, ((0, 0), (0, slots)), constant_values=np.inf)
+        self._hits = np.pad(self._hits, ((0, 0), (0, slots), (0, 0)))
+
+
+def _each_once(rows: Rows) -> Iterator[Rows]:
+    """Split positions in ``rows`` into parts in which no instance comes twice."""
+    order = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[order], rows[order], side="left")
+    turn = np.empty_like(rows)
+    turn[order] = np.arange(len(rows)) - first
+    for number in range(int(turn.max(initial=-1)) + 1):
+        yield np.flatnonzero(turn == number)

@@ -1,0 +1,131 @@
+"""Starts proposed by a network that learns p(z | x, y) from simulated pairs, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.errors import ArgumentError
+from kerasjoint.keras_backend import require_tensorflow
+from kerasjoint.methods.search import CANDIDATES, Search
+from kerasjoint.methods.training import MODELS
+from kerasjoint.models import MixtureDensityModel
+from kerasjoint.problem_set import ProblemSet
+
+require_tensorflow()
+
+import keras  # noqa: E402
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+# The rounds whose pairs are trained on.
+PAIRS_KEPT = 3
+RATE = 2e-3
+PROPOSED_PAIRS = 0.4
+WIDENING = 1.5
+
+
+class Proposals:
+    """A density network and the pairs it learns from.
+
+    In the first round unknowns come from the prior. Later ones come from the proposals for the given observations, and
+    from a widened Gaussian around the better half of all refined estimates.
+
+    Parameters
+    ----------
+    search
+        What was found so far; simulations are counted there.
+    model
+        The compiled network, with fresh weights.
+    count, steps
+        Pairs and training steps of a round.
+    generator
+        Draws everything.
+    """
+
+    def __init__(
+        self, search: Search, model: MixtureDensityModel, count: int, steps: int, generator: np.random.Generator
+    ) -> None:
+        self._search, self._model, self._generator = search, model, generator
+        self._count, self._steps = count, steps
+        self._pairs: list[ProblemSet] = []
+
+    def learn(self) -> None:
+        """Run a round: simulate pairs, and train on those of the last rounds."""
+        pairs = self._simulate()
+        self._pairs = [*pairs, *self._pairs[: PAIRS_KEPT - 1]]
+        if not self._pairs:
+            name = self._search.problem_set.problem.hook_name("forward")
+            raise ArgumentError(name, "some finite predictions", "none")
+        examples = ProblemSet.concatenate(self._pairs)
+        examples = examples[np.resize(np.arange(len(examples)), examples_of(self._count))]
+        # Pairs of every round are other instances: nothing of the last ones is kept.
+        self._model.state = None
+        self._model.fit(examples, epochs=self._steps, verbose=0)
+        assert self._model.state is not None
+        self._search.count_seconds(self._model.state.compile_seconds)
+
+    def propose(self, rows: Rows, count: int) -> FloatArray:
+        """Return starts (m, count, d) of the instances ``rows`` (m,)."""
+        return self._model.propose(self._search.problem_set[rows], count, int(self._generator.integers(2**31)))
+
+    def _simulate(self) -> list[ProblemSet]:
+        """Simulate pairs under conditions of the given instances; none if no prediction is finite."""
+        problem_set = self._search.problem_set
+        rows = self._generator.integers(len(problem_set), size=self._count)
+        z = self._draw(rows)
+        xi = problem_set.space.move_inside(problem_set.space.to_xi(z, problem_set.guess[rows]), 1e-9)
+        x = {name: array[rows] for name, array in problem_set.x.items()}
+        y = problem_set.evaluator.predict(xi, x)
+        self._search.count_values(rows)
+        good = np.isfinite(y.reshape(len(y), -1)).all(axis=1)
+        if not good.any():
+            return []
+        x = {name: array[good] for name, array in x.items()}
+        return [ProblemSet(problem_set.problem, x, y[good], xi[good], problem_set.guess[rows[good]])]
+
+    def _draw(self, rows: Rows) -> FloatArray:
+        """Draw unknowns in normalised coordinates, (m, d): from the prior, or from what was learned so far."""
+        problem_set, generator = self._search.problem_set, self._generator
+        if not self._pairs:
+            return problem_set.draw_starts(rows, generator)
+        z = self._around_estimates(len(rows))
+        proposed = generator.uniform(size=len(rows)) < PROPOSED_PAIRS
+        starts = self._model.propose(problem_set, 2 * CANDIDATES, int(generator.integers(2**31)))
+        z[proposed] = starts[rows[proposed], generator.integers(starts.shape[1], size=int(proposed.sum()))]
+        return z
+
+    def _around_estimates(self, count: int) -> FloatArray:
+        """Draw from a widened Gaussian of the better half of all refined estimates."""
+        z, loss = self._search.estimates
+        better = z[loss <= np.median(loss)]
+        spread = np.atleast_2d(np.cov(better.T)) if len(better) > 1 else np.eye(z.shape[1])
+        jitter = 1e-6 * np.eye(z.shape[1]) * max(float(np.trace(spread)), 1e-12)
+        return self._generator.multivariate_normal(better.mean(axis=0), WIDENING**2 * spread + jitter, size=count)
+
+
+def examples_of(count: int) -> int:
+    """Return how many examples are trained on where a round has ``count`` pairs: a power of two, compiled once."""
+    return int(2 ** np.ceil(np.log2(PAIRS_KEPT * count)))
+
+
+@contextmanager
+def proposals(
+    search: Search, count: int, steps: int, settings: dict[str, Any], seed: int, generator: np.random.Generator
+) -> Iterator[Proposals]:
+    """Lend a compiled network with fresh weights for a search; ``settings`` go to ``MixtureDensityModel``."""
+
+    def optimizer() -> keras.optimizers.Optimizer:
+        # Each round begins with the full rate again.
+        rate = keras.optimizers.schedules.CosineDecayRestarts(RATE, steps, t_mul=1.0)
+        return keras.optimizers.Adam(rate, global_clipnorm=1.0)
+
+    # Without XLA: its small steps of training take longer than TensorFlow's on both cores, and compilation as well.
+    key = ("proposals", steps, examples_of(count))
+    with MODELS.borrow(MixtureDensityModel, search.problem_set, seed, settings, optimizer, key, jit_compile=False) as m:
+        yield Proposals(search, m, count, steps, generator)
