@@ -1,0 +1,100 @@
+"""Layered ground: find the wave speeds of a stack of layers from the echo of a pulse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.checks import check_count
+from kerasjoint.errors import ArgumentError
+from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.time_loop import Parameters, integrate
+from kerasjoint.unknown import Unknown
+
+FloatArray = NDArray[np.float64]
+State = tuple[tf.Tensor, ...]
+
+LAYERS = 16
+THICKNESS = 25.0
+WATER, BEDROCK = 1500.0, 4000.0
+TREND = np.linspace(1800.0, 3000.0, LAYERS)
+SAMPLES = 192
+INTERVAL = 0.0025
+# In deviations of the logarithm of the speed.
+PRIOR_REACH, BOUNDS_REACH = 3.0, 3.5
+# Of the pulse, in periods of its dominant frequency, and of its spectrum, in dominant frequencies.
+DELAY, BAND = 1.5, 3.2
+
+
+class LayeredGround(InverseProblem):
+    """DOC"""
+
+    chunk = 8
+
+    def __init__(self, frequency: float = 60.0, spread: float = 0.2, noise: float = 0.01) -> None:
+        for name, value in (("frequency", frequency), ("spread", spread)):
+            if not 0 < value < np.inf:
+                raise ArgumentError(name, "a positive number", value)
+        if not noise >= 0:
+            raise ArgumentError("noise", "a number not below 0", noise)
+        self.frequency, self.spread, self.noise = float(frequency), float(spread), float(noise)
+        reach = np.exp(BOUNDS_REACH * spread)
+        self.unknowns = (Unknown("speed", (LAYERS,), lower=TREND / reach, upper=TREND * reach, guess=TREND),)
+        period = 2 * SAMPLES * INTERVAL
+        tones = np.arange(1, math.ceil(BAND * frequency * period) + 1) / period
+        ratio = (tones / frequency) ** 2
+        ricker = 4 / np.sqrt(np.pi) * ratio * np.exp(-ratio) / (frequency * period)
+        phase = np.outer(2 * np.pi * tones, self.times - DELAY / frequency)
+        self._angular: FloatArray = 2 * np.pi * tones
+        self._cosines, self._sines = ricker[:, None] * np.cos(phase), ricker[:, None] * np.sin(phase)
+
+    @property
+    def times(self) -> FloatArray:
+        """The times of the samples in s, (192,)."""
+        return INTERVAL * np.arange(SAMPLES)
+
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the echo without noise, (n, 192)."""
+        dtype = xi["speed"].dtype
+        angle = tf.constant(THICKNESS * self._angular, dtype)
+
+        def bottom(parameters: Parameters) -> State:
+            zero = tf.zeros_like(parameters["speed"][:, :1] * angle)
+            return zero + BEDROCK, zero, zero + 1, zero, parameters["speed"]
+
+        def ascend(state: State, _: Parameters) -> State:
+            # Pressure over density p + i q and velocity v + i w, from the bottom of the last layer to its top.
+            p, q, v, w, speeds = state
+            speed = speeds[:, -1:]
+            cos, sin = tf.cos(angle / speed), tf.sin(angle / speed)
+            return (
+                cos * p - speed * sin * w,
+                cos * q + speed * sin * v,
+                cos * v - sin / speed * q,
+                cos * w + sin / speed * p,
+                tf.roll(speeds, 1, axis=1),
+            )
+
+        p, q, v, w, _ = integrate(bottom, ascend, xi, LAYERS, mode="reverse")
+        # The reflection coefficient (p - c v) / (p + c v) of the whole stack, c being the speed in the water.
+        up, up_i, down, down_i = p - WATER * v, q - WATER * w, p + WATER * v, q + WATER * w
+        energy = down * down + down_i * down_i
+        real, imaginary = (up * down + up_i * down_i) / energy, (up_i * down - up * down_i) / energy
+        return real @ tf.constant(self._cosines, dtype) - imaginary @ tf.constant(self._sines, dtype)
+
+    def prior(self, n: int, seed: int) -> FloatArray:
+        """Draw unknowns around the trend, (n, 16): every layer's logarithm is normal, cut off at three deviations."""
+        generator = np.random.default_rng(np.random.SeedSequence(seed))
+        deviation = generator.standard_normal((check_count("n", n), LAYERS)).clip(-PRIOR_REACH, PRIOR_REACH)
+        return TREND * np.exp(self.spread * deviation)
+
+    def sample(self, n: int, seed: int) -> ProblemSet:
+        """Draw speeds from the prior, and add white Gaussian noise to their echoes."""
+        truth = self.prior(n, seed)
+        signal = self.simulate(truth)
+        generator = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+        return ProblemSet(self, y=signal + self.noise * generator.standard_normal(signal.shape), truth=truth)
