@@ -41,7 +41,7 @@ PROBLEMS = Registry(
         ),
         "lorenz-96": (
             "kerasjoint.problems.lorenz_96:Lorenz96",
-            "find the initial state of a chaotic system of which half is observed",
+            "find the initial state of a chaotic system of which a quarter is observed",
         ),
     },
 )

@@ -38,22 +38,20 @@ def test_fourth_order_against_an_independent_integration(problem_set: ProblemSet
     assert np.log2(errors[1] / errors[2]) > 3.7
 
 
-def test_every_second_variable_is_observed_from_the_first_interval_on(problem_set: ProblemSet) -> None:
+def test_every_fourth_variable_is_observed_from_the_first_interval_on(problem_set: ProblemSet) -> None:
     problem, state = problem_set.problem, problem_set.truth[:1]
-    assert problem_set.y.shape == (8, 40, 20)
+    assert problem_set.y.shape == (8, 30, 10)
     got = problem.simulate(state)[0]
-    whole = Lorenz96(every=1, dt=0.05).simulate(state)[0]
-    np.testing.assert_array_equal(got, whole[:, ::2])
-    times = 0.05 * np.arange(1, 41)
-    # A step of 0.05 is off by a hundredth of the climatological deviation at first, and chaos multiplies that.
-    expected = independent(state[0], times)[:, ::2]
+    np.testing.assert_array_equal(got, Lorenz96(every=1).simulate(state)[0][:, ::4])
+    # The scheme's error in a step of 0.05 is small beside the noise at first, and chaos multiplies it.
+    expected = independent(state[0], 0.05 * np.arange(1, 31))[:, ::4]
     np.testing.assert_allclose(got[:4], expected[:4], atol=0.05)
-    assert np.abs(got[:20] - expected[:20]).max() < 0.3
+    np.testing.assert_allclose(got[:20], expected[:20], atol=0.3)
 
 
-def test_shifting_the_state_by_two_places_shifts_the_observation_by_one(problem_set: ProblemSet) -> None:
+def test_shifting_the_state_by_four_places_shifts_the_observation_by_one(problem_set: ProblemSet) -> None:
     simulate = problem_set.problem.simulate
-    shifted = simulate(np.roll(problem_set.truth, 2, axis=1))
+    shifted = simulate(np.roll(problem_set.truth, 4, axis=1))
     np.testing.assert_allclose(shifted, np.roll(simulate(problem_set.truth), 1, axis=2), atol=1e-9)
 
 
@@ -105,16 +103,16 @@ def test_the_prior_is_the_climatology_and_the_guess_its_mean() -> None:
 def test_the_loss_of_the_truth_is_the_noises_energy() -> None:
     problem_set = Lorenz96().sample(16, seed=3)
     noise = problem_set.y - problem_set.problem.simulate(problem_set.truth)
-    assert noise.std() == pytest.approx(0.5, rel=0.03)
+    assert noise.std() == pytest.approx(0.25, rel=0.03)
     np.testing.assert_allclose(problem_set.truth_loss, np.sum(noise**2, axis=(1, 2)), rtol=1e-9)
 
 
 def test_descents_from_near_the_truth_succeed_where_those_from_the_guess_fail(problem_set: ProblemSet) -> None:
     truth = problem_set.space.to_z(problem_set.truth, problem_set.guess)
-    start = truth + 0.01 * np.random.default_rng(1).standard_normal(truth.shape)
+    start = truth + 0.02 * np.random.default_rng(1).standard_normal(truth.shape)
     near, far = LockstepLBFGS().solve(problem_set, start=start), LockstepLBFGS().solve(problem_set)
-    assert near.solved.mean() >= 0.85
-    assert np.sqrt(np.mean((near.xi - problem_set.truth)[near.solved] ** 2)) < 1.0
+    assert near.solved.all()
+    assert np.sqrt(np.mean((near.xi - problem_set.truth) ** 2)) < 1.0
     assert far.solved.mean() <= 0.25
 
 
@@ -126,6 +124,7 @@ def test_descents_from_near_the_truth_succeed_where_those_from_the_guess_fail(pr
         ({"interval": np.nan}, "interval"),
         ({"interval": 0.12}, "dt"),
         ({"every": 3}, "every"),
+        ({"every": True}, "every"),
         ({"every": 0}, "every"),
         ({"noise": -1.0}, "noise"),
         ({"dt": 0.1}, "dt"),

@@ -20,7 +20,7 @@ from kerasjoint.problems import PROBLEMS
 from kerasjoint.solution import with_runs
 
 Array = NDArray[np.float64]
-NEAR = (0.01, 0.02, 0.05, 0.1)
+NEAR = (0.02, 0.1, 0.2)
 STEPS = (25, 50, 100, 200)
 
 
@@ -60,10 +60,10 @@ def main() -> None:
         table.add_row(name, f"{solved.mean():.3f}", median, "{:.2f} {:.2f} {:.2f}".format(*ratio), *cells)
 
     for size in NEAR:
-        for steps in STEPS if size == NEAR[1] else STEPS[-1:]:
+        for steps in STEPS if size == NEAR[0] else STEPS[-1:]:
             row(f"truth + {size:g}, {steps} steps", LockstepLBFGS(steps).solve(problem_set, start=truth + size * noise))
     row("guess, 200 steps", LockstepLBFGS().solve(problem_set))
-    row("guess, 2000 steps", LockstepLBFGS(2000).solve(problem_set))
+    row(f"guess, {chosen.evaluations} steps", LockstepLBFGS(chosen.evaluations).solve(problem_set))
     row(f"prior, {chosen.evaluations} evaluations", from_prior(problem_set, chosen.evaluations, chosen.seed))
     row(f"multi-start, {chosen.evaluations}", MultiStart(chosen.evaluations).solve(problem_set, chosen.seed))
     Console(width=120).print(table)
