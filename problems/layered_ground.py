@@ -33,52 +33,67 @@ DELAY, BAND = 1.5, 3.2
 class LayeredGround(InverseProblem):
     """Find the wave speeds of 16 layers under the sea floor from the echo of a pulse.
 
-        One-dimensional waveform inversion at normal incidence. Pressure p and velocity v obey the acoustic wave equation
-        ``p_t = -rho c^2 v_z``, ``rho v_t = -p_z`` with constant density and a speed c that is constant in each layer. A
-        pulse comes down through the water (1500 m/s) and meets 16 layers of 25 m each over bedrock (4000 m/s), which
-        absorbs what reaches it: nothing returns from below. ``y`` is the echo at the sea floor, (n, 192), every 2.5 ms from
-        0 to 0.48 s, in units of the pulse's peak, with white noise. Water absorbs too: no echo from its surface. No
-        condition.
+    One-dimensional waveform inversion at normal incidence. Pressure p and velocity v obey the acoustic wave equation
+    ``p_t = -rho c^2 v_z``, ``rho v_t = -p_z`` with constant density and a speed c that is constant in each layer. A
+    pulse comes down through the water (1500 m/s) and meets 16 layers of 25 m each over bedrock (4000 m/s), which
+    absorbs what reaches it: nothing returns from below. ``y`` is the echo at the sea floor, (n, 192), every 2.5 ms from
+    0 to 0.48 s, in units of the pulse's peak, with white noise. Water absorbs too: no echo from its surface. No
+    condition.
 
-        Parameters
-        ----------
-        frequency
-            Dominant frequency of the pulse, a Ricker wavelet, in Hz. Its peak passes the sea floor after 1.5 periods.
-            Half its period, 7 ms, is what an echo may be off without skipping a cycle.
-        spread
-            Standard deviation of each layer's logarithmic speed about the trend.
-        noise
-            Standard deviation of the white Gaussian noise on each sample. The echo's root mean square is 0.05.
+    Parameters
+    ----------
+    frequency
+        Dominant frequency of the pulse, a Ricker wavelet, in Hz. Its peak passes the sea floor after 1.5 periods.
+        Half its period, 7 ms, is what an echo may be off without skipping a cycle.
+    spread
+        Standard deviation of each layer's logarithmic speed about the trend.
+    noise
+        Standard deviation of the white Gaussian noise on each sample. The echo's root mean square is 0.05.
 
-        Notes
-        -----
-        *Scheme.* The exact reflectivity method: at each frequency, p and v are carried from the bedrock to the sea floor by
-        the closed-form solution in every layer, all reverberations included; the reflection coefficient times the pulse's
-        spectrum gives the echo. Frequencies reach 3.2 times the dominant one, and a period of 0.96 s folds back what
-        rattles on for longer: together below 1e-3 of the pulse's peak, a tenth of the noise.
+    Notes
+    -----
+    *Scheme.* The exact reflectivity method: at each frequency, p and v are carried from the bedrock to the sea floor by
+    the closed-form solution in every layer, all reverberations included; the reflection coefficient times the pulse's
+    spectrum gives the echo. Frequencies reach 3.2 times the dominant one, and a period of 0.96 s folds back what
+    rattles on for longer: together below 1e-3 of the pulse's peak, a tenth of the noise.
 
-        *Unknown*: ``speed``, of each layer in m/s. Its prior is log-normal, independent for each layer, about a trend that
-        rises from 1800 to 3000 m/s, cut off at three deviations; the bounds are at 3.5. The guess is the trend. *Solved*:
-        the loss is at most that of the true speeds, plus 1e-9. The minimum next to it fits the noise as well and lies
-        below: at GAIN of it.
+    *Unknown*: ``speed``, of each layer in m/s. Its prior is log-normal, independent for each layer, about a trend that
+    rises from 1800 to 3000 m/s, cut off at three deviations; the bounds are at 3.5. The guess is the trend. *Solved*:
+    the loss is at most that of the true speeds, plus 1e-9. The minimum beside it fits the noise as
+    well and is lower, at 0.9 of it.
 
-        *Landscape*: cycle skipping (Virieux and Operto, 2009). The echo of an interface comes 2 * 25 m / c later for every
-        layer above: under the prior its time deviates by 5.6 ms after the first layer and by 17 ms at the bedrock, more
-        than half a period of the pulse. Where it is off by more, the gradient pulls it towards the wrong cycle. Amplitudes
-        tell the speeds from the top downwards, so the echo determines all of them: what is solved lies within FAR
-        of the truth (root mean square over the layers, in units of half the bounds' width).
+    *Landscape*: cycle skipping (Virieux and Operto, 2009). The echo of an interface comes 2 * 25 m / c later for every
+    layer above: under the prior its time deviates by 5.6 ms after the first layer and by 17 ms at the bedrock, more
+    than half a period of the pulse. Where it is off by more, the gradient pulls it towards the wrong cycle. Amplitudes
+    tell the speeds from the top downwards, so the echo determines all of them: what is solved lies within
+    0.02 of the truth (root mean square over the layers, in units of half the bounds' width).
 
-    BASELINE
+    *Baseline*. ``python tests/validation/starts.py layered-ground --seed 0`` (and 1), n = 64, share solved by L-BFGS:
 
-        *References*: B. L. N. Kennett, "Seismic Wave Propagation in Stratified Media", Cambridge University Press, 1983;
-        A. Tarantola, "Inversion of seismic reflection data in the acoustic approximation", Geophysics 49, 1984; J. Virieux
-        and S. Operto, "An overview of full-waveform inversion in exploration geophysics", Geophysics 74, 2009.
+    =======================================  ======  ======
+    start                                    seed 0  seed 1
+    =======================================  ======  ======
+    truth + 0.02, 25 iterations              1.00    1.00
+    truth + 0.1, 200 iterations              0.58    0.45
+    truth + 0.2, 200 iterations              0.20    0.16
+    guess, 200 or 1500 iterations            0.00    0.00
+    1500 evaluations, starts from the prior  0.06    0.02
+    ``MultiStart(1500)``                     0.02    0.00
+    =======================================  ======  ======
 
-        Example
-        -------
-        >>> problem_set = LayeredGround().sample(64, seed=0)
-        >>> problem_set.y.shape
-        (64, 192)
+    The truth's neighbours are at white noise in normalised coordinates, where 0.1 is about 8 % of the speed. From the
+    guess L-BFGS converges within some 60 iterations, to a median of 13 and 14 times the loss of the truth. At 60 Hz
+    starts from the prior solved 5 and 9 %; at 50 Hz, with bounds from 1200 to 5000 m/s, 23 % (seed 0).
+
+    *References*: B. L. N. Kennett, "Seismic Wave Propagation in Stratified Media", Cambridge University Press, 1983;
+    A. Tarantola, "Inversion of seismic reflection data in the acoustic approximation", Geophysics 49, 1984; J. Virieux
+    and S. Operto, "An overview of full-waveform inversion in exploration geophysics", Geophysics 74, 2009.
+
+    Example
+    -------
+    >>> problem_set = LayeredGround().sample(64, seed=0)
+    >>> problem_set.y.shape
+    (64, 192)
     """
 
     chunk = 8

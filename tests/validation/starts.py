@@ -8,6 +8,7 @@ truth shows whether other minima are as good; the row with more iterations, whet
 from __future__ import annotations
 
 import argparse
+import json
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--evaluations", type=int, default=1500)
+    parser.add_argument("--options", type=json.loads, default={}, help="of the problem, as '{\"window\": 2.0}'")
     chosen = parser.parse_args()
-    problem_set = PROBLEMS.load(chosen.problem)().sample(chosen.n, chosen.seed)
+    problem_set = PROBLEMS.load(chosen.problem)(**chosen.options).sample(chosen.n, chosen.seed)
     truth, space = problem_set.space.to_z(problem_set.truth, problem_set.guess), problem_set.space
     noise = np.random.default_rng(chosen.seed).standard_normal(truth.shape)
     table = Table(title=f"{chosen.problem}, n = {chosen.n}, seed {chosen.seed}")
