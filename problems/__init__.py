@@ -9,6 +9,8 @@ from kerasjoint.registry import Registry
 if TYPE_CHECKING:
     from kerasjoint.problems.billiards import Billiards
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
+    from kerasjoint.problems.layered_ground import LayeredGround
+    from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
     from kerasjoint.problems.wave_packet import WavePacket
 
@@ -33,10 +35,18 @@ PROBLEMS = Registry(
             "kerasjoint.problems.navier_stokes:NavierStokes.light",
             "the same on a coarser grid with longer steps",
         ),
+        "layered-ground": (
+            "kerasjoint.problems.layered_ground:LayeredGround",
+            "find the wave speeds of 16 layers from the echo of a pulse",
+        ),
+        "lorenz-96": (
+            "kerasjoint.problems.lorenz_96:Lorenz96",
+            "find the initial state of a chaotic system of which a quarter is observed",
+        ),
     },
 )
 
-__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "NavierStokes", "WavePacket"]
+__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "LayeredGround", "Lorenz96", "NavierStokes", "WavePacket"]
 
 _CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS if "." not in PROBLEMS.class_name(name)}
 
