@@ -74,8 +74,11 @@ class Confirmation:
 
     @property
     def confirmed(self) -> Mask:
-        """Where a better minimum was missed with a probability of at most 5 %, (n,)."""
-        return self.missed <= CONFIRMED
+        """Where a better minimum was missed with a probability of at most 5 %, (n,).
+
+        A minimum found only once counts as confirmed if nothing can be lower.
+        """
+        return (self.missed <= CONFIRMED) & ((self.hits > 1) | (self.missed == 0))
 
 
 def noise_tail(loss: FloatArray, residuals: int, at_guess: float) -> FloatArray:

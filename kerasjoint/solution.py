@@ -158,7 +158,7 @@ class Solution:
 
     @property
     def confirmed(self) -> NDArray[np.bool_] | None:
-        """Where that probability is at most 5 %, (n,), if known."""
+        """Which instances are confirmed, (n,), if known: that probability is at most 5 %, and two descents agree."""
         return None if self.confirmation is None else self.confirmation.confirmed
 
     @property

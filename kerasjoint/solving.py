@@ -56,9 +56,9 @@ def solve(
     method = DEFAULT if method is None else method
     chosen = METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
-    if chosen.refined and local_method is not None:
-        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
     local = None if local_method is None else local_method_of("local_method", local_method)
+    if chosen.refined and local is not None:
+        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)
         if chosen.refined or not can_refine(problem_set, chosen):
