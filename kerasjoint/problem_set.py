@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import Data, Evaluator, evaluator_of
 from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_fingerprint
 from kerasjoint.npz import Arrays, read_npz, write_npz
@@ -111,16 +111,7 @@ class ProblemSet:
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> ProblemSet:
         """Return the chosen instances as a problem set; ``rows`` is an index, a slice, indices or a boolean mask."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [int(rows)]
-        elif not isinstance(rows, slice):
-            rows = np.asarray(rows)
-        try:
-            pick = np.arange(len(self))[rows]
-        except IndexError as error:
-            raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
-        if pick.ndim != 1 or not len(pick):
-            raise ArgumentError("instances", "at least one, as a list of indices, a slice or a mask", f"{rows}")
+        pick = self._rows([rows] if isinstance(rows, (int, np.integer)) else rows)
         chosen = object.__new__(ProblemSet)
         chosen.problem, chosen.space = self.problem, self.space
         chosen.x, chosen.y = {name: array[pick] for name, array in self.x.items()}, self.y[pick]
@@ -242,6 +233,17 @@ class ProblemSet:
         """Read what ``save`` wrote: an ``.npz`` of ``y``, ``x/<name>``, ``truth`` and ``guess``; never a pickle."""
         return ProblemSet.from_arrays(problem, read_npz(path), str(path))
 
+    def _rows(self, rows: slice | Sequence[int] | NDArray[Any]) -> NDArray[np.intp]:
+        """Return the indices that a slice, indices or a mask pick, at least one."""
+        try:
+            pick = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        except (IndexError, TypeError, ValueError, RecursionError, OverflowError) as error:
+            raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
+        if pick.ndim != 1 or not len(pick):
+            expected = "at least one, as a list of indices, a slice or a mask"
+            raise ArgumentError("instances", expected, describe(rows))
+        return pick
+
     def _freeze(self) -> None:
         for array in (self.y, *self.x.values(), self.truth, self.guess):
             if array is not None:
@@ -250,7 +252,7 @@ class ProblemSet:
     def _batch(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
     ) -> tuple[FloatArray, NDArray[np.intp]]:
-        rows = np.arange(len(self)) if instances is None else np.arange(len(self))[instances]
+        rows = np.arange(len(self)) if instances is None else self._rows(instances)
         flat = self.space.flatten(xi)
         if len(flat) != len(rows):
             whose = "as in the problem set" if instances is None else "as asked for"
@@ -259,7 +261,7 @@ class ProblemSet:
 
 
 def _describe(value: object) -> str:
-    text = repr(value).splitlines()
+    text = describe(value).splitlines()
     return f"{type(value).__name__} {text[0]:.60}{'...' if len(text) > 1 else ''}"
 
 

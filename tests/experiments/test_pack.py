@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from stored_rows import in_order, result_of
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.plan import plan
-from kerasjoint.experiments.store import Store, TaskResult
+from kerasjoint.experiments.store import Store
 
 
 @pytest.fixture
@@ -18,11 +19,6 @@ def packed(store, tmp_path) -> Store:
     copy = Store(tmp_path / "packed")
     assert copy.pack() == 16
     return copy
-
-
-def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    keys = [key for key in ("method", "stage", "selection", "n", "seed", "instance", "iteration") if key in frame]
-    return frame.sort_values(keys).reset_index(drop=True)
 
 
 def test_nothing_is_lost_and_few_files_are_left(packed, store):
@@ -44,7 +40,7 @@ def test_a_run_goes_on_from_it(packed, preset):
 
 def test_new_tasks_join_and_are_packed_too(packed, preset):
     task = replace(plan(preset)[0], seed=7)
-    packed.write(task, TaskResult(packed.rows().query("seed == 0").iloc[:2].assign(seed=7), packed.traces()[:1], {}))
+    packed.write(task, result_of(task))
     assert Store(packed.folder).has(task)
     before = in_order(packed.rows())
     assert Store(packed.folder).pack() == 17
@@ -62,21 +58,21 @@ def test_a_pack_killed_before_it_cleaned_up_counts_nothing_twice(packed, store, 
 
 def test_a_task_that_another_process_finishes_meanwhile_is_kept(packed, preset, monkeypatch):
     tasks = [replace(plan(preset)[0], seed=seed) for seed in (7, 8)]
-    one = TaskResult(packed.rows()[:2].assign(seed=7), packed.traces()[:1], {})
-    packed.write(tasks[0], one)
+    packed.write(tasks[0], result_of(tasks[0]))
     write = pd.DataFrame.to_parquet
 
     def late(*arguments, **options):
-        write(*arguments, **options)
+        content = write(*arguments, **options)
         if not (other := Store(packed.folder)).has(tasks[1]):
             monkeypatch.setattr(pd.DataFrame, "to_parquet", write)
-            other.write(tasks[1], one)
+            other.write(tasks[1], result_of(tasks[1]))
+        return content
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", late)
     assert Store(packed.folder).pack() == 17
     left = Store(packed.folder)
     assert all(left.has(task) for task in tasks)
-    assert len(left.rows().query("seed == 7")) == 4
+    assert len(left.rows().query("seed in (7, 8)")) == 4
 
 
 def test_an_unreadable_pack_is_named(packed):
