@@ -61,10 +61,13 @@ def test_a_flipped_bit_is_named_or_harmless(tmp_path, packed):
         content[generator.integers(len(content))] ^= 1 << generator.integers(8)
         kept = path.read_bytes()
         path.write_bytes(content)
+        named = ""
         try:
             after, drawn = everything(Store(store.folder)), store.figure_data("billiards")
         except ArgumentError as error:
-            assert path.parent.name in str(error)
+            named = str(error)
+        if named:
+            assert path.parent.name in named
         else:
             for old, new in zip(before[:3], after[:3], strict=True):
                 pd.testing.assert_frame_equal(old, new)
