@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from kerasjoint.errors import ArgumentError, describe
@@ -33,12 +37,24 @@ def check_draw(n: int, seed: int) -> tuple[int, int]:
     return check_count("n", n, most=MOST_INSTANCES), check_seed(seed)
 
 
-def check_number(argument: str, value: float, expected: str = "a number", *, above: float = -np.inf) -> float:
+def check_number(argument: str, value: float, expected: str = "a number", *, above: float = -float("inf")) -> float:
     """Return a finite real number greater than ``above``; ``expected`` says so in the message."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.complexfloating))
-    if not (number and above < value and abs(value) <= np.finfo(np.float64).max):
+    try:
+        with np.errstate(over="ignore"):
+            good = number and above < value and math.isfinite(value)
+    except OverflowError:  # An integer beyond float64.
+        good = False
+    if not good:
         raise ArgumentError(argument, expected, describe(value))
     return value
+
+
+def check_options(argument: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return options by name as a dict; ``None`` stands for none."""
+    if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
+        raise ArgumentError(argument, "a dict of options by name", describe(options))
+    return dict(options or {})
 
 
 def _at_most(most: int) -> str:

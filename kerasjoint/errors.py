@@ -31,7 +31,7 @@ class ArgumentError(KerasjointError, ValueError):
     def __init__(self, argument: str, expected: str, got: object) -> None:
         self.argument = argument
         self.expected = expected
-        self.got = _text(got, str)
+        self.got = _text(got, str, 1000)
         super().__init__(f"{argument}: expected {expected}, got {self.got}")
 
     def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str, str]]:
@@ -99,12 +99,12 @@ def describe(value: object, most: int = 200) -> str:
     >>> describe(10**5000)
     'int'
     """
-    text = _text(value, repr)
-    return text if len(text) <= most else f"{text[:most]}..."
+    return _text(value, repr, most)
 
 
-def _text(value: object, convert: Callable[[object], str]) -> str:
+def _text(value: object, convert: Callable[[object], str], most: int) -> str:
     try:
-        return convert(value)
+        text = convert(value)
     except Exception:
         return type(value).__name__
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -129,6 +129,8 @@ class ProblemSet:
     @staticmethod
     def concatenate(problem_sets: Sequence[ProblemSet]) -> ProblemSet:
         """Join sets of equal problems; the truth is kept if all have it."""
+        if not isinstance(problem_sets, Sequence) or not all(isinstance(one, ProblemSet) for one in problem_sets):
+            raise ArgumentError("problem_sets", "a list of ProblemSet", describe(problem_sets))
         if not problem_sets:
             raise ArgumentError("problem_sets", "at least one", "none")
         first = problem_sets[0]
@@ -237,7 +239,7 @@ class ProblemSet:
         """Return the indices that a slice, indices or a mask pick, at least one."""
         try:
             pick = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
-        except (IndexError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        except Exception as error:  # Of any kind, from objects that say how they become arrays.
             raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
         if pick.ndim != 1 or not len(pick):
             expected = "at least one, as a list of indices, a slice or a mask"

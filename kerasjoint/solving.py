@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerasjoint.checks import check_seed
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
@@ -60,7 +60,7 @@ def solve(
     chosen = _default(problem_set) if method is None else METHODS.load(method)() if isinstance(method, str) else method
     check_method("method", chosen)
     if chosen.refined and local_method is not None:
-        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
+        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", describe(local_method))
     local = None if local_method is None else local_method_of("local_method", local_method)
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_options
 from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
 from kerasjoint.keras_backend import require_tensorflow
@@ -104,7 +104,7 @@ class AmortizedMultiStart(Method):
         self.steps = check_count("steps", steps)
         self.components = check_count("components", components)
         self.network = network
-        self.network_options = dict(network_options or {})
+        self.network_options = check_options("network_options", network_options)
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
         self._from_proposal = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
 
