@@ -13,10 +13,10 @@ from kerasjoint.errors import ArgumentError, describe
 MOST_INSTANCES = 10**7
 
 
-def check_count(argument: str, n: int, most: int = 2**63 - 1) -> int:
-    """Return ``n`` as an int if it is a whole number from one to ``most``."""
+def check_count(argument: str, n: int, expected: str = "a positive integer", *, most: int = 2**63 - 1) -> int:
+    """Return ``n`` as an int if it is a whole number from one to ``most``; ``expected`` says so in the message."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= most:
-        raise ArgumentError(argument, "a positive integer" + _at_most(most), describe(n))
+        raise ArgumentError(argument, expected + (f" and at most {most:,}" if most < 2**63 - 1 else ""), describe(n))
     return int(n)
 
 
@@ -55,7 +55,3 @@ def check_options(argument: str, options: Mapping[str, Any] | None) -> dict[str,
     if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
         raise ArgumentError(argument, "a dict of options by name", describe(options))
     return dict(options or {})
-
-
-def _at_most(most: int) -> str:
-    return "" if most == 2**63 - 1 else f" of at most {most:,}"

@@ -22,13 +22,16 @@ import pandas as pd
 from helpers import Decay, decay_set
 from malformed import mutated, value
 from rich.console import Console
+from stored_rows import result_of, task_of
 
 from kerasjoint import ProblemSet, Solution, Unknown, compare, refine, solve
 from kerasjoint.errors import KerasjointError, RouteWarning
 from kerasjoint.experiments.instance_files import read_instances
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.preset import load_preset, parse_preset
+from kerasjoint.experiments.row_checks import check_metadata, check_rows
 from kerasjoint.experiments.stopping import TimeLimitExceeded, time_limit
+from kerasjoint.experiments.task_files import from_json, from_parquet, to_json, to_parquet
 from kerasjoint.methods import LBFGS, METHODS
 from kerasjoint.npz import write_npz
 from kerasjoint.problems import PROBLEMS, Billiards, WavePacket
@@ -185,6 +188,22 @@ def npz(generator: random.Random) -> None:
     (Solution if kind == "solution" else ProblemSet).load(DECAY, path)
 
 
+TASK = task_of()
+METADATA = {"preset": TASK.preset, "settings": TASK.settings, "seconds": {"unrefined best": 0.5}}
+ROWS = to_parquet(result_of(TASK).rows)
+
+
+def stored_rows(generator: random.Random) -> None:
+    """As somebody may change them together with their digest."""
+    check_rows(from_parquet(FOLDER, mutated(generator, ROWS)), {TASK.name: METADATA}, FOLDER)
+
+
+def stored_metadata(generator: random.Random) -> None:
+    content = mutated(generator, to_json(METADATA))
+    found = check_metadata(TASK.name, from_json(FOLDER, content), FOLDER)
+    check_rows(result_of(TASK).rows, {TASK.name: found}, FOLDER)
+
+
 ATTACKS: dict[str, tuple[Attack, int]] = {
     "Unknown": (unknown, 1000),
     "ProblemSet": (problem_set, 500),
@@ -199,6 +218,8 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
     "preset name": (preset_name, 100),
     "csv": (csv, 400),
     "npz": (npz, 600),
+    "stored rows": (stored_rows, 300),
+    "stored metadata": (stored_metadata, 300),
 }
 
 

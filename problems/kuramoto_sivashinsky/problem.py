@@ -128,7 +128,7 @@ class KuramotoSivashinsky(InverseProblem):
     def __init__(
         self, points: int = 64, length: float = 22.0, dt: float = 0.1, end: float = 25.0, stored: int = 50
     ) -> None:
-        if check_count("points", points, most=_MOST_POINTS) < 8 or points % 2:
+        if check_count("points", points, "an even number of at least 8", most=_MOST_POINTS) < 8 or points % 2:
             raise ArgumentError("points", "an even number of at least 8", points)
         for name, number in {"length": length, "dt": dt, "end": end}.items():
             check_number(name, number, "a positive number", above=0)
@@ -143,7 +143,8 @@ class KuramotoSivashinsky(InverseProblem):
         self.grid: FloatArray = np.arange(self.points) * self.length / self.points
         self.force: FloatArray = _FORCE * np.cos(2 * np.pi * self.grid / self.length)
         waves = (self.points - 1) // 3
-        wavenumbers: FloatArray = 2 * np.pi * np.arange(waves + 1, dtype=np.float64) / self.length
+        with np.errstate(over="ignore"):
+            wavenumbers: FloatArray = 2 * np.pi * np.arange(waves + 1, dtype=np.float64) / self.length
         if wavenumbers[-1] < _RESOLVED:
             raise ArgumentError(
                 "points",

@@ -23,7 +23,7 @@ OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(4
 FORCE_HEIGHT, FORCE_RADIUS = 20.0, 10.0
 NOISE_SPEED, NOISE_LENGTH, NOISE_MODES = 0.1, 10.0, 20
 X0_PRIOR = (20.0, 80.0)
-MOST_CELLS, MOST_STEPS = 1024, 10**6
+MOST_CELLS, MOST_STEPS, MOST_NUMBERS = 1024, 10**6, 2**25
 V0_PRIOR = ((-1.0, 3.0), (1.0, 5.0))
 
 
@@ -104,7 +104,7 @@ class NavierStokes(InverseProblem):
         viscosity: float = 0.1,
         obstacles: Iterable[Box] = OBSTACLES,
     ) -> None:
-        if check_count("cells", cells, most=MOST_CELLS) < 8 or cells % 2:
+        if check_count("cells", cells, "an even whole number of at least 8", most=MOST_CELLS) < 8 or cells % 2:
             raise ArgumentError("cells", "an even whole number of at least 8", cells)
         for name, value in (("dt", dt), ("end", end)):
             check_number(name, value, "a positive number", above=0)
@@ -118,6 +118,10 @@ class NavierStokes(InverseProblem):
         self.dt, self.end, self.viscosity = float(dt), float(end), float(viscosity)
         self.obstacles = tuple(obstacles)
         self.grid = Grid(self.cells, self.obstacles)
+        faces, most = int(self.grid.closed_u.sum() + self.grid.closed_v.sum()), MOST_NUMBERS // self.cells**2
+        if faces > most:
+            expected = f"at most {most} faces around them on {cells} x {cells} cells, for a matrix of all cells each"
+            raise ArgumentError("obstacles", expected, faces)
         longest = self.grid.spacing**2 / (4 * viscosity) if viscosity else np.inf
         if dt > longest:
             raise ArgumentError("dt", f"at most {longest:.4g}, where explicit viscosity {viscosity} is stable", dt)

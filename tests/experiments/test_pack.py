@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from stored_rows import in_order, result_of
+from stored_rows import in_order, result_of, sweep, task_of, written
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.task_folders import TaskFolders
 
 
 @pytest.fixture
@@ -79,3 +80,80 @@ def test_an_unreadable_pack_is_named(packed):
     (packed.folder / "tasks" / "packed-1" / "tasks.json").write_text("{")
     with pytest.raises(ArgumentError, match=r"packed-1/tasks\.json"):
         Store(packed.folder).metadata()
+
+
+@pytest.fixture
+def small(tmp_path) -> Store:
+    return written(Store(tmp_path / "run"), sweep())
+
+
+def shown(store: Store) -> list[str]:
+    return sorted(path.name for path in (store.folder / "tasks").iterdir())
+
+
+def test_a_process_that_looked_before_it_was_packed_counts_nothing_twice(small):
+    other, tasks = Store(small.folder), sweep()
+    before = in_order(other.rows())
+    assert other.has(tasks[0])
+    small.pack()
+    pd.testing.assert_frame_equal(in_order(other.rows()), before)
+    assert all(other.has(task) for task in tasks)
+    more = task_of(seed=9)
+    other.write(more, result_of(more))
+    small.pack()
+    assert len(other.rows()) == len(before) + more.n
+    assert shown(small) == ["packed-2"]
+
+
+def test_a_task_stored_again_after_it_was_packed_counts_once(small):
+    before = in_order(small.rows())
+    small.pack()
+    task = sweep()[0]
+    small.write(task, result_of(task))
+    assert task.name in shown(small)
+    pd.testing.assert_frame_equal(in_order(small.rows()), before)
+    small.pack()
+    assert shown(small) == ["packed-1"]
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_rows_that_are_packed_while_they_are_read_are_all_there(small, monkeypatch, call):
+    before, folders, calls = in_order(small.rows()), TaskFolders._folders, []
+
+    def late(self):
+        found = folders(self)
+        calls.append(self)
+        if len(calls) == call + 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(TaskFolders, "_folders", folders)
+                assert Store(small.folder).pack() == len(sweep())
+        return found
+
+    monkeypatch.setattr(TaskFolders, "_folders", late)
+    pd.testing.assert_frame_equal(in_order(Store(small.folder).rows()), before)
+
+
+def test_of_two_packs_at_once_neither_loses_a_task(small, monkeypatch):
+    write, more = TaskFolders.write_pack, task_of(seed=9)
+
+    def late(self, *arguments):
+        monkeypatch.setattr(TaskFolders, "write_pack", write)
+        small.write(more, result_of(more))
+        assert Store(small.folder).pack() == len(sweep()) + 1
+        return write(self, *arguments)
+
+    monkeypatch.setattr(TaskFolders, "write_pack", late)
+    assert Store(small.folder).pack() == len(sweep()) + 1
+    assert shown(small) == ["packed-1"]
+    assert small.has(more)
+
+
+def test_the_next_pack_clears_what_a_killed_one_left(small):
+    shutil.copytree(small.folder / "tasks", small.folder / "kept")
+    small.pack()
+    shutil.copytree(small.folder / "tasks" / "packed-1", small.folder / "tasks" / "packed-2")
+    shutil.copytree(small.folder / "kept", small.folder / "tasks", dirs_exist_ok=True)
+    (small.folder / "tasks" / sweep()[0].name / "rows.parquet").unlink()
+    assert len(shown(small)) == len(sweep()) + 2
+    assert small.pack() == len(sweep())
+    assert shown(small) == ["packed-2"]
