@@ -116,6 +116,25 @@ def test_a_task_stored_again_after_it_was_packed_counts_once(small):
     assert shown(small) == ["packed-1"]
 
 
+def test_a_reader_misses_nothing_while_the_last_pack_is_still_there(small, monkeypatch):
+    small.pack()
+    more = task_of(seed=9)
+    small.write(more, result_of(more))
+    before, folders, tasks = in_order(small.rows()), TaskFolders._folders, small.folder / "tasks"
+
+    def late(self):
+        found = folders(self)
+        monkeypatch.setattr(TaskFolders, "_folders", folders)
+        shutil.copytree(tasks / "packed-1", small.folder / "kept")
+        Store(small.folder).pack()
+        (small.folder / "kept").rename(tasks / "packed-1")
+        return found
+
+    monkeypatch.setattr(TaskFolders, "_folders", late)
+    pd.testing.assert_frame_equal(in_order(Store(small.folder).rows()), before)
+    assert shown(small) == ["packed-1", "packed-2"]
+
+
 @pytest.mark.parametrize("call", range(4))
 def test_rows_that_are_packed_while_they_are_read_are_all_there(small, monkeypatch, call):
     before, folders, calls = in_order(small.rows()), TaskFolders._folders, []

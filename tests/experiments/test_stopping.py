@@ -100,6 +100,7 @@ def test_an_interrupted_report_leaves_all_tables_as_they_were(small, monkeypatch
 
 def test_a_full_disk_leaves_all_tables_and_is_named(small, monkeypatch):
     folder = small.folder / "tables"
+    (folder / "billiards.csv").write_text("of an earlier run")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     write = Path.write_text
 
