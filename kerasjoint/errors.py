@@ -30,9 +30,9 @@ class ArgumentError(KerasjointError, ValueError):
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
         self.argument = argument
-        self.expected = expected
+        self.expected = _text(expected, str, 2000)
         self.got = _text(got, str, 1000)
-        super().__init__(f"{argument}: expected {expected}, got {self.got}")
+        super().__init__(f"{argument}: expected {self.expected}, got {self.got}")
 
     def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str, str]]:
         """Let the error pass from one process to another."""

@@ -116,7 +116,10 @@ class NavierStokes(InverseProblem):
             raise ArgumentError("obstacles", "a sequence of Box", describe(obstacles))
         self.cells = int(cells)
         self.dt, self.end, self.viscosity = float(dt), float(end), float(viscosity)
-        self.obstacles = tuple(obstacles)
+        try:
+            self.obstacles = tuple(obstacles)
+        except TypeError:  # An array of one number says that it is iterable, and is not.
+            raise ArgumentError("obstacles", "a sequence of Box", describe(obstacles)) from None
         self.grid = Grid(self.cells, self.obstacles)
         faces, most = int(self.grid.closed_u.sum() + self.grid.closed_v.sum()), MOST_NUMBERS // self.cells**2
         if faces > most:
