@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kerasjoint.cores import set_cores
-from kerasjoint.errors import ArgumentError, KerasjointError
+from kerasjoint.errors import ArgumentError, KerasjointError, WriteError
 from kerasjoint.experiments.screen import console, print_names, print_tables, progress_of, say
+from kerasjoint.experiments.stopping import exit_code, take_sigterm
 
 if TYPE_CHECKING:
     from kerasjoint.experiments.engine import Outcome
@@ -51,6 +54,9 @@ def run(
         list[str] | None, typer.Option(help="A name, module:Class or file.py:Class; may be repeated.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the rows; default: results/PRESET.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds that a task may take; default: that of the preset, or none.")
+    ] = None,
     cores: Cores = None,
 ) -> None:
     """Run methods on problems, and write tables and figures. The same command again resumes."""
@@ -58,12 +64,11 @@ def run(
     _import_quietly()
     from kerasjoint.experiments.plan import plan
     from kerasjoint.experiments.preset import load_preset
+    from kerasjoint.experiments.store import Store
 
-    chosen = load_preset(preset).narrowed(problems or (), method or (), n or (), seeds)
-    folder = out or Path("results") / chosen.name
-    store, outcome = _run_tasks(plan(chosen), folder)
-    for name, message in outcome.failed.items():
-        say(f"{name}: {message}", alarm="failed")
+    chosen = load_preset(preset).narrowed(problems or (), method or (), n or (), seeds, time_limit)
+    store = Store(out or Path("results") / chosen.name)
+    outcome = _run_tasks(plan(chosen), store, chosen.time_limit)
     if outcome.run or outcome.found:
         _report(store)
     if outcome.failed:
@@ -87,7 +92,8 @@ def replication(
     from kerasjoint.experiments.paper.replication import write_replication
     from kerasjoint.experiments.store import Store
 
-    say(f"written to {write_replication(Store(folder), cost)}")
+    with _stoppable(f"stopped while writing; the same command writes the rest to {folder}"):
+        say(f"written to {write_replication(Store(folder), cost)}")
 
 
 @app.command()
@@ -95,7 +101,8 @@ def pack(folder: Annotated[Path, typer.Argument(help="Folder that a run has writ
     """Put the rows of all finished tasks into few files, for keeping. A run can still go on from them."""
     from kerasjoint.experiments.store import Store
 
-    say(f"{Store(folder).pack()} tasks are in {folder}/tasks")
+    with _stoppable(f"stopped while packing; every task is kept in {folder}/tasks"):
+        say(f"{Store(folder).pack()} tasks are in {folder}/tasks")
 
 
 @app.command()
@@ -128,7 +135,8 @@ def solve(
 
     problem_set = read_instances(construct(PROBLEMS, problem, {}), file, header=not no_header)
     chosen = construct(METHODS, method, {})
-    with console.status(f"solving {len(problem_set)} instances of {problem} by {method}"):
+    status = console.status(f"solving {len(problem_set)} instances of {problem} by {method}")
+    with _stoppable(f"stopped before {out} was written"), status:
         solution = solve_problem_set(problem_set, chosen, seed=seed)
     with atomic_path(out) as path:
         solution.to_frame().to_csv(path, index=False)
@@ -136,14 +144,18 @@ def solve(
 
 
 def main() -> None:
-    """Run the command line; exit with 0, 1 (tasks failed), 2 (wrong use) or 130 (stopped)."""
+    """Run the command line.
+
+    It exits with 0, 1 (tasks failed, or nothing can be written), 2 (wrong use), 130 (Ctrl-C) or 143 (SIGTERM).
+    """
+    take_sigterm()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
         app(standalone_mode=True)
     except KerasjointError as error:
         say(str(error), alarm="error", error=True)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, WriteError) else 2)
 
 
 def _import_quietly() -> None:
@@ -158,30 +170,53 @@ def _import_quietly() -> None:
             os.close(kept)
 
 
-def _run_tasks(tasks: list[Task], folder: Path) -> tuple[Store, Outcome]:
-    from kerasjoint.experiments.engine import Engine
-    from kerasjoint.experiments.store import Store
+@contextmanager
+def _stoppable(message: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the command with a line that says what is kept, and their exit code."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        say(message)
+        raise typer.Exit(exit_code(stop)) from None
 
-    store = Store(folder)
+
+def _run_tasks(tasks: list[Task], store: Store, time_limit: float | None) -> Outcome:
+    """Run tasks, and say which failed or were damaged; also of a run that ends early, with how many are finished."""
+    from kerasjoint.experiments.engine import Engine
+
+    engine = Engine(store, time_limit)
     try:
         with progress_of(tasks) as (before, after):
-            outcome = Engine(store).run(tasks, before, after)
-    except KeyboardInterrupt:
-        say(f"stopped; the same command goes on from the finished tasks in {folder}")
-        raise typer.Exit(130) from None
-    return store, outcome
+            engine.run(tasks, before, after)
+    except (KeyboardInterrupt, WriteError) as stop:
+        _say_outcome(engine.outcome)
+        done = len(engine.outcome.run) + len(engine.outcome.found)
+        say(f"stopped; {done} of {len(tasks)} tasks are finished, the same command goes on from them in {store.folder}")
+        if isinstance(stop, WriteError):
+            raise
+        raise typer.Exit(exit_code(stop)) from None
+    _say_outcome(engine.outcome)
+    return engine.outcome
+
+
+def _say_outcome(outcome: Outcome) -> None:
+    for name, reason in outcome.damaged.items():
+        say(f"{name}, so it was set aside and is run again: {reason}", alarm="damaged")
+    for name, reason in outcome.failed.items():
+        say(f"{name}: {reason}", alarm="failed")
 
 
 def _report(store: Store) -> None:
     from kerasjoint.experiments.figures import write_figures
     from kerasjoint.experiments.tables import write_tables
 
-    rows = store.rows()
-    tables = write_tables(rows, store.folder / "tables")
-    figures = write_figures(store, store.folder / "figures")
-    print_tables(rows)
-    say(f"Tables:  {', '.join(map(str, tables))}")
-    say(f"Figures: {', '.join(map(str, figures))}")
+    with _stoppable(f"stopped while writing tables and figures; kerasjoint report {store.folder} writes them"):
+        rows = store.rows()
+        tables = write_tables(rows, store.folder / "tables", failed=store.failed())
+        figures = write_figures(store, store.folder / "figures")
+        print_tables(rows)
+        say(f"Tables:  {', '.join(map(str, tables))}")
+        say(f"Figures: {', '.join(map(str, figures))}")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from kerasjoint.comparison import error_of_unknowns
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, WriteError
 from kerasjoint.experiments.figure_data import figure_data
 from kerasjoint.experiments.plan import Task
 from kerasjoint.experiments.references import can_sample, construct, construct_refinement
+from kerasjoint.experiments.stopping import TimeLimitExceeded, time_limit
 from kerasjoint.experiments.store import Store, TaskResult
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import Method, check_problem_set
@@ -36,24 +37,40 @@ PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "nump
 
 @dataclass
 class Outcome:
-    """How a run went: tasks that were run, found finished, and failed with their message."""
+    """How a run went: tasks that were run, found finished, failed with their reason, and were found damaged."""
 
     run: list[Task] = field(default_factory=list)
     found: list[Task] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 class Engine:
     """Runs tasks into a store; problems are constructed once, so that tasks of equal shapes share compiled code.
+
+    Parameters
+    ----------
+    store
+        Where the rows go.
+    time_limit
+        Seconds that a task may take; one that takes longer is stopped and counts as failed. Default: no limit.
+
+    Attributes
+    ----------
+    outcome
+        How the run went; so far, if it was interrupted.
 
     Example
     -------
     >>> Engine(Store("results/quick")).run(plan(load_preset("quick")))
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, time_limit: float | None = None) -> None:
+        self.outcome = Outcome()
         self._store = store
+        self._time_limit = time_limit
         self._problems: dict[str, InverseProblem] = {}
+        self._drawn: set[str] = set()
 
     def run(
         self,
@@ -67,21 +84,28 @@ class Engine:
         ------
         ArgumentError
             Before anything runs: for a problem or method that cannot be constructed, and a problem without ``sample``.
+        WriteError
+            If nothing can be stored any more, as where the disk is full.
         """
         self._check([task for task in tasks if not self._store.has(task)])
-        self._store.open_for(tasks)
-        outcome = Outcome()
+        self.outcome = outcome = Outcome()
+        outcome.damaged = self._store.open_for(tasks)
         for task in tasks:
+            self._keep_figure_data(task, outcome)
             if self._store.has(task):
                 outcome.found.append(task)
                 after(task)
                 continue
             before(task)
-            self._keep_figure_data(task, outcome)
             try:
-                self._store.write(task, self._run(task))
-            except Exception as error:
-                outcome.failed[task.name] = f"{type(error).__name__}: {error}"
+                with time_limit(self._time_limit):
+                    result = self._run(task)
+                self._store.write(task, result)
+            except WriteError:
+                raise
+            except (Exception, SystemExit, TimeLimitExceeded) as error:
+                outcome.failed[task.name] = reason = f"{type(error).__name__}: {error}"
+                self._store.failures.write(task, reason)
             else:
                 outcome.run.append(task)
             after(task)
@@ -100,11 +124,18 @@ class Engine:
     def _keep_figure_data(self, task: Task, outcome: Outcome) -> None:
         """Store what figures of the problem need; rows do not depend on it."""
         name = f"figure data of {task.problem}"
-        if self._store.has_figure_data(task.problem) or name in outcome.failed:
+        if task.problem in self._drawn:
+            return
+        self._drawn.add(task.problem)
+        if self._store.has_figure_data(task.problem):
             return
         try:
-            self._store.write_figure_data(task.problem, figure_data(self._problem(task)))
-        except Exception as error:
+            with time_limit(self._time_limit):
+                arrays = figure_data(self._problem(task))
+            self._store.write_figure_data(task.problem, arrays)
+        except WriteError:
+            raise
+        except (Exception, SystemExit, TimeLimitExceeded) as error:
             outcome.failed[name] = f"{type(error).__name__}: {error}"
 
     def _problem(self, task: Task) -> InverseProblem:

@@ -21,7 +21,7 @@ from kerasjoint.experiments.examples import draw_example
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import in_refined_comparison
-from kerasjoint.files import atomic_path
+from kerasjoint.files import atomic_path, make_folder
 from kerasjoint.methods import METHODS
 
 # One colour per method throughout, told apart in print and by the colour-blind; its variants differ in their dashes.
@@ -40,7 +40,7 @@ def write_figures(store: Store, folder: Path) -> list[Path]:
     -------
     >>> write_figures(Store("results/quick"), Path("figures"))
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     rows, traces = store.rows(), store.traces()
     written = []
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):

@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.registry import Registry
 
+# Two of these, n, seed and a mark of what is half written fit into a name of 255 bytes.
+MOST_BYTES = 90
 IDENTIFIERS = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 
 
@@ -116,6 +118,8 @@ def check_label(registry: Registry, text: str, variants: Iterable[str] | None = 
     'billiards@hits'
     """
     label = Label(text)
+    if not text.isprintable() or len(label.slug.encode(errors="replace")) > MOST_BYTES:
+        raise ArgumentError(registry.kind, f"printable text that names a folder in {MOST_BYTES} bytes", describe(text))
     if label.is_reference:
         if label.file is not None and label.file.suffix != ".py":
             raise ArgumentError(registry.kind, "a file ending in .py before the colon", repr(text))

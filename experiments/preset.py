@@ -6,17 +6,22 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from kerasjoint.checks import MOST_INSTANCES
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.labels import check_label
+from kerasjoint.experiments.plain_yaml import check_plain
 from kerasjoint.experiments.preset_files import read_preset
 from kerasjoint.experiments.references import check_options, construct_refinement, load_factory
 from kerasjoint.methods import METHODS
 from kerasjoint.problems import PROBLEMS
 
-Count = Annotated[int, Field(ge=1)]
-Options = dict[str, Any]
+MOST_TASKS = 100_000
+Count = Annotated[int, Field(ge=1, le=MOST_INSTANCES, strict=True)]
+Options = Annotated[dict[str, Any], AfterValidator(check_plain)]
+# Seconds that a task may take.
+TimeLimit = Annotated[float, Field(gt=0, lt=10**9, allow_inf_nan=False, strict=True)] | None
 
 
 class ProblemPlan(BaseModel):
@@ -53,15 +58,17 @@ class Preset(BaseModel):
     """A whole run: problems, methods with their options, sizes and seeds.
 
     Problems and methods are names of the registries, ``module:Class`` or ``path/to/file.py:Class``. One may come
-    several times with different options, as ``name@variant``; all see the same instances.
+    several times with different options, as ``name@variant``; all see the same instances. A task that takes longer than
+    ``time_limit`` seconds is stopped and counts as failed; the others run on.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     description: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     seeds: Count = 1
+    time_limit: TimeLimit = None
     problems: Annotated[dict[str, ProblemPlan], Field(min_length=1)]
     methods: Annotated[dict[str, Options], Field(min_length=1)]
     refinement: Refinement = Field(default_factory=Refinement)
@@ -69,8 +76,10 @@ class Preset(BaseModel):
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
-        if not re.fullmatch(r"\w[\w. -]{0,99}", name):
-            raise ValueError("letters, digits, spaces, dots, hyphens and underscores, since it names a folder")
+        if not re.fullmatch(r"\w[\w. -]*", name) or len(name.encode()) > 100:
+            raise ValueError(
+                "at most 100 letters, digits, spaces, dots, hyphens and underscores, since it names a folder"
+            )
         return name
 
     @model_validator(mode="after")
@@ -87,6 +96,13 @@ class Preset(BaseModel):
                 check_options(f"methods.{name}", load_factory(METHODS, name), given)
         return self
 
+    @model_validator(mode="after")
+    def _few_enough(self) -> Preset:
+        tasks = sum(len(plan.n) * (plan.seeds or self.seeds) for plan in self.problems.values()) * len(self.methods)
+        if tasks > MOST_TASKS:
+            raise ValueError(f"at most {MOST_TASKS:,} tasks instead of {tasks:,}")
+        return self
+
     def method_options(self, problem: str, method: str) -> Options:
         """Return a method's options for a problem."""
         return self.methods[method] | self.problems[problem].methods.get(method, {})
@@ -97,14 +113,15 @@ class Preset(BaseModel):
         methods: Sequence[str] = (),
         n: Sequence[int] = (),
         seeds: int | None = None,
+        time_limit: float | None = None,
     ) -> Preset:
-        """Return the preset with other problems, methods, sizes or numbers of seeds; empty means as it is.
+        """Return the preset with other problems, methods, sizes, seeds or time limit; empty means as it is.
 
         Example
         -------
         >>> load_preset("quick").narrowed(["damped.py:Damped"], n=[64])
         """
-        content = self.model_dump()
+        content = self.model_dump() | ({} if time_limit is None else {"time_limit": time_limit})
         if problems:
             known = content["problems"]
             default = {"n": next(iter(known.values()))["n"]}
@@ -151,5 +168,9 @@ def parse_preset(content: dict[str, Any], source: str) -> Preset:
             cause = one.get("ctx", {}).get("error")
             if isinstance(cause, ArgumentError):
                 raise ArgumentError(f"{source}, {cause.argument}", cause.expected, cause.got) from cause.__cause__
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(str(part)[:60] for part in one['loc'])}: {one['msg']}" for one in error.errors()[:10]
+        )
         raise ArgumentError(source, "known keys with valid values", wrong) from None
+    except RecursionError:
+        raise ArgumentError(source, "known keys with valid values", "values nested too deep") from None

@@ -7,9 +7,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
+from kerasjoint.experiments.plain_yaml import read_yaml
 
 
 def preset_names() -> list[str]:
@@ -21,18 +20,22 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
     """Read a preset by its name, or from a YAML file, without validating its content."""
     known = _presets()
     if name_or_path in known:
-        text = known[name_or_path].read_text()
-    elif Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text()
+        path = known[name_or_path]
+    elif _is_file(name_or_path):
+        path = Path(name_or_path)
     else:
-        raise ArgumentError("preset", f"one of {', '.join(sorted(known))}, or a YAML file", repr(name_or_path))
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ArgumentError(f"preset {name_or_path}", "YAML", str(error).replace("\n", " ")) from None
+        raise ArgumentError("preset", f"one of {', '.join(sorted(known))}, or a YAML file", describe(name_or_path))
+    content = read_yaml(path, f"preset {name_or_path}")
     if not isinstance(content, dict):
         raise ArgumentError(f"preset {name_or_path}", "a mapping of keys", type(content).__name__)
     return content
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # A name too long, or with a character that no name has.
+        return False
 
 
 def _presets() -> dict[str, Traversable]:

@@ -137,7 +137,7 @@ def _base(registry: Registry) -> type:
 
 
 def _load_module(kind: str, label: Label) -> ModuleType:
-    if label.file is not None and not label.file.is_file():
+    if label.file is not None and not os.path.isfile(label.file):
         raise ArgumentError(kind, f"an existing file before :{label.attribute}", label.file)
     folder = Path.cwd() if label.file is None else label.file.resolve().parent
     if str(folder) not in sys.path:

@@ -6,24 +6,31 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, WriteError
+from kerasjoint.experiments.failures import Failures
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.experiments.plan import Task
-from kerasjoint.files import PARTIAL, atomic_path
+from kerasjoint.experiments.row_checks import check_rows, check_trace
+from kerasjoint.experiments.task_files import ROWS, TRACE, from_parquet, read_folder, to_json, to_parquet, write_folder
+from kerasjoint.experiments.task_folders import ONE, Metadata, TaskFolders, View, read_metadata
+from kerasjoint.files import PARTIAL, make_folder
+from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problems import PROBLEMS
 
-PACK = "packed-"
 # What is half written is so for seconds. Older leftovers are of a killed run; younger ones may be another process's.
 ABANDONED_SECONDS = 600
+DAMAGED = ".damaged-"
+LANDSCAPE = ("landscape_values", "landscape_loss")
+CHECKS = {ROWS: check_rows, TRACE: check_trace}
 
 
 class TaskResult(NamedTuple):
@@ -35,10 +42,11 @@ class TaskResult(NamedTuple):
 
 
 class Store:
-    """A folder of finished tasks and figure data, into which several processes may write.
+    """A folder of finished tasks, failures and figure data, into which several processes may write.
 
-    Layout: ``tasks/<task>/rows.parquet``, ``trace.parquet`` and ``task.json``; ``figure-data/<problem>.npz``. Packed
-    tasks are together in ``tasks/packed-<k>/rows.parquet``, ``trace.parquet`` and ``tasks.json``.
+    Layout: ``tasks/<task>/rows.parquet``, ``trace.parquet`` and ``task.json``; ``failures/<task>/failure.json``;
+    ``figure-data/<problem>.npz``. Packed tasks are together in ``tasks/packed-<k>/rows.parquet``, ``trace.parquet`` and
+    ``tasks.json``. Each folder has digests of its files in ``SHA256SUMS``: damage is refused by name.
 
     Example
     -------
@@ -50,120 +58,128 @@ class Store:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ArgumentError("out", "a folder", f"the file {self.folder}")
+        self.failures = Failures(self.folder / "failures")
+        self._tasks = self.folder / "tasks"
+        self._folders = TaskFolders(self._tasks)
+        self._figure_data = self.folder / "figure-data"
 
-    def open_for(self, tasks: Iterable[Task]) -> None:
-        """Create the folder, clear what a killed run left half written, and refuse another run's rows."""
-        if self.folder.exists() and not self._tasks.exists() and any(self.folder.iterdir()):
+    def open_for(self, tasks: Iterable[Task]) -> dict[str, str]:
+        """Create the folder, clear what a killed run left, refuse another run's rows, and set damaged tasks aside.
+
+        Returns
+        -------
+        dict
+            Why each damaged task is run again, by its name.
+        """
+        if self.folder.exists() and not self._tasks.exists() and any(_shown(self.folder)):
             raise ArgumentError("out", "a new folder, or one with rows of this run", f"{self.folder} with other files")
-        self._tasks.mkdir(parents=True, exist_ok=True)
-        self._figure_data.mkdir(exist_ok=True)
-        outdated = [folder for folder in self._tasks.iterdir() if folder.name in self._packed] + self._packs()[:-1]
-        partial = [*self.folder.glob(f"{PARTIAL}*"), *self.folder.glob(f"*/{PARTIAL}*")]
-        abandoned = [path for path in partial if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
-        for leftover in (*abandoned, *outdated):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        make_folder(self._tasks)
+        make_folder(self._figure_data)
+        self._clean()
+        damaged = {}
         for task in tasks:
-            if self.has(task):
-                self._check_same(task)
+            try:
+                stored = self._stored_metadata(task)
+            except ArgumentError as error:
+                damaged[task.name] = str(error)
+                self._set_aside(task)
+            else:
+                self._check_same(task, stored)
+        return damaged
 
     def has(self, task: Task) -> bool:
-        """Return whether a task is finished."""
-        return task.name in self._packed or (self._tasks / task.name).is_dir()
+        """Return whether a task is finished, and its files are intact."""
+        try:
+            return self._stored_metadata(task) is not None
+        except ArgumentError:
+            return False
 
     def write(self, task: Task, result: TaskResult) -> None:
         """Store a finished task; if another process has stored it meanwhile, that one stays."""
-        metadata = json.dumps(result.metadata | {"preset": task.preset, "settings": task.settings}, indent=1)
+        metadata = result.metadata | {"preset": task.preset, "settings": task.settings}
+        target, tasks = self._tasks / task.name, {task.name: metadata}
+        files = {
+            ROWS: to_parquet(check_rows(result.rows, tasks, target / ROWS)),
+            TRACE: to_parquet(check_trace(result.trace, tasks, target / TRACE)),
+            ONE: to_json(metadata),
+        }
         try:
-            _write_folder(self._tasks / task.name, result.rows, result.trace, "task.json", metadata)
-        except OSError:
+            write_folder(target, files)
+        except WriteError:
             if not self.has(task):
                 raise
+        self.failures.remove(task)
 
     def pack(self) -> int:
         """Put all finished tasks into few files, for keeping; a run can still go on. Return how many they are."""
-        # Only these are packed and removed: another process may finish more tasks meanwhile.
-        outdated = self._finished()
-        loose = [folder for folder in outdated if not folder.name.startswith(PACK)]
-        metadata = self._packed | {folder.name: _read_metadata(folder) for folder in loose}
-        rows, traces = _collect("rows.parquet", outdated), _collect("trace.parquet", outdated)
-        number = int(self._packs()[-1].name.removeprefix(PACK)) + 1 if self._packs() else 1
-        _write_folder(self._tasks / f"{PACK}{number}", rows, traces, "tasks.json", json.dumps(metadata))
-        del self.__dict__["_packed"]
-        for folder in outdated:
-            shutil.rmtree(folder)
-        return len(metadata)
+        while True:
+            rows, trace, metadata, view = self._folders.read(
+                lambda view: (self._collect(view, ROWS), self._collect(view, TRACE), self._metadata(view), view)
+            )
+            if not view.loose or self._folders.write_pack(view, to_parquet(rows), to_parquet(trace), metadata):
+                self._clean()
+                return len(metadata)
 
     def has_figure_data(self, problem: str) -> bool:
-        """Return whether a problem's figure data is stored."""
-        return self._figure_data_of(problem).is_file()
+        """Return whether a problem's figure data is stored, and intact."""
+        try:
+            return self.figure_data(problem) is not None
+        except ArgumentError:
+            return False
 
     def write_figure_data(self, problem: str, arrays: dict[str, NDArray[Any]]) -> None:
         """Store the arrays that figures of a problem need."""
-        with atomic_path(self._figure_data_of(problem)) as path:
-            np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        write_npz(self._figure_data_of(problem), arrays)
 
     def figure_data(self, problem: str) -> dict[str, NDArray[Any]] | None:
         """Return the arrays that figures of a problem need, or ``None``."""
-        if not self.has_figure_data(problem):
+        path = self._figure_data_of(problem)
+        if not path.is_file():
             return None
-        with np.load(self._figure_data_of(problem), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        arrays = read_npz(path)
+        missing = [name for name in ("y", "landscape_label", *LANDSCAPE) if name not in arrays]
+        shapes = {arrays[name].shape for name in LANDSCAPE if name in arrays}
+        if missing or len(shapes) != 1:
+            raise ArgumentError(str(path), "figure data, of one shape along the landscape", sorted(arrays))
+        return arrays
 
     def rows(self) -> pd.DataFrame:
         """Return the rows of all finished tasks."""
-        return _collect("rows.parquet", self._finished())
+        return self._folders.read(lambda view: self._collect(view, ROWS))
 
     def traces(self) -> pd.DataFrame:
         """Return the traces of all finished tasks."""
-        return _collect("trace.parquet", self._finished())
+        return self._folders.read(lambda view: self._collect(view, TRACE))
 
     def metadata(self) -> pd.DataFrame:
         """Return one row per finished task: its preset, settings, seconds, versions and machine."""
-        self._finished()
-        return pd.DataFrame([*self._packed.values(), *map(_read_metadata, self._loose())])
+        return pd.DataFrame(list(self._folders.read(self._metadata).values()))
 
-    @property
-    def _tasks(self) -> Path:
-        return self.folder / "tasks"
-
-    @property
-    def _figure_data(self) -> Path:
-        return self.folder / "figure-data"
+    def failed(self) -> pd.DataFrame:
+        """Return one row per task that failed and was not finished since, with the reason."""
+        table = self.failures.table()
+        if table.empty:
+            return table
+        view = self._folders.view()
+        return table[~table["task"].isin([*view.packed, *(folder.name for folder in view.loose)])]
 
     def _figure_data_of(self, problem: str) -> Path:
         return self._figure_data / f"{Label(problem).slug}.npz"
 
-    def _packs(self) -> list[Path]:
-        """The packed files, the newest last: it holds what the others held."""
-        return sorted(self._tasks.glob(f"{PACK}*"), key=lambda folder: int(folder.name.removeprefix(PACK)))
+    def _stored_metadata(self, task: Task) -> Metadata | None:
+        """The metadata of a finished task, or ``None``; a damaged one is refused."""
 
-    @cached_property
-    def _packed(self) -> dict[str, dict[str, Any]]:
-        """Metadata of the packed tasks, by name."""
-        if not self._packs():
-            return {}
-        path = self._packs()[-1] / "tasks.json"
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ArgumentError(str(path), "readable metadata", error) from None
+        def read(view: View) -> Metadata | None:
+            folder = self._tasks / task.name
+            return view.packed.get(task.name) or (read_metadata(folder) if folder in view.loose else None)
 
-    def _loose(self) -> list[Path]:
-        """The folders of finished tasks that are not packed."""
-        names = (PARTIAL, PACK)
-        folders = sorted(path for path in self._tasks.glob("*") if not path.name.startswith(names))
-        return [folder for folder in folders if folder.name not in self._packed]
+        return self._folders.read(read)
 
-    def _finished(self) -> list[Path]:
-        folders = self._packs()[-1:] + self._loose()
-        if not folders:
-            raise ArgumentError("folder", "a folder with the rows of a run", self.folder)
-        return folders
-
-    def _check_same(self, task: Task) -> None:
-        metadata = self._packed.get(task.name) or _read_metadata(self._tasks / task.name)
-        stored, wanted = metadata["settings"], json.loads(json.dumps(task.settings))
-        different = sorted(key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key))
+    def _check_same(self, task: Task, stored: Metadata | None) -> None:
+        if stored is None:
+            return
+        old, new = stored["settings"], json.loads(json.dumps(task.settings))
+        different = sorted(key for key in new.keys() | old.keys() if new.get(key) != old.get(key))
         if different:
             raise ArgumentError(
                 "out",
@@ -171,30 +187,44 @@ class Store:
                 f"{self.folder}, whose task {task.name} was run with other {', '.join(different)}",
             )
 
-
-def _write_folder(target: Path, rows: pd.DataFrame, trace: pd.DataFrame, name: str, metadata: str) -> None:
-    with atomic_path(target) as partial:
-        partial.mkdir()
-        rows.to_parquet(partial / "rows.parquet", index=False, compression="zstd")
-        trace.to_parquet(partial / "trace.parquet", index=False, compression="zstd")
-        (partial / name).write_text(f"{metadata}\n")
-
-
-def _collect(file: str, folders: Sequence[Path]) -> pd.DataFrame:
-    """Join a file of all ``folders``, problems in the order of the registry."""
-    frames = []
-    for folder in folders:
+    def _set_aside(self, task: Task) -> None:
+        target = self._tasks / f"{DAMAGED}{uuid4().hex[:8]}-{task.name}"
         try:
-            frames.append(pd.read_parquet(folder / file))
-        except (OSError, ValueError) as error:
-            raise ArgumentError(str(folder / file), "readable Parquet rows", error) from None
-    whole = pd.concat(frames)
-    place = {label: k for k, label in enumerate(in_order(PROBLEMS, whole["problem"]))}
-    return whole.sort_values("problem", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+            os.replace(self._tasks / task.name, target)
+        except FileNotFoundError:
+            pass  # Another process was faster.
+        except OSError as error:
+            raise WriteError(str(target), error.strerror or str(error)) from error
+
+    def _contents(self, view: View) -> list[tuple[Path, dict[str, Metadata]]]:
+        """The folders of finished tasks, each with the metadata of its tasks by name."""
+        packed = [] if view.pack is None else [(view.pack, view.packed)]
+        found = packed + [(folder, {folder.name: read_metadata(folder)}) for folder in view.loose]
+        if not found:
+            raise ArgumentError("folder", "a folder with the rows of a run", self.folder)
+        return found
+
+    def _metadata(self, view: View) -> dict[str, Metadata]:
+        return {name: metadata for _, tasks in self._contents(view) for name, metadata in tasks.items()}
+
+    def _collect(self, view: View, file: str) -> pd.DataFrame:
+        """Join a file of all finished tasks, problems in the order of the registry."""
+        frames = []
+        for folder, tasks in self._contents(view):
+            path, (content, *_) = folder / file, read_folder(folder, file)
+            frames.append(CHECKS[file](from_parquet(path, content), tasks, path))
+        whole = pd.concat(frames)
+        place = {label: k for k, label in enumerate(in_order(PROBLEMS, whole["problem"]))}
+        return whole.sort_values("problem", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+
+    def _clean(self) -> None:
+        self._folders.clean()
+        for path in [*self.folder.glob(f"{PARTIAL}*"), *self.folder.glob(f"*/{PARTIAL}*")]:
+            # Another process may remove them, too.
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "task.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ArgumentError(str(folder / "task.json"), "readable metadata", error) from None
+def _shown(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name[0] != "."]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kerasjoint.experiments.labels import Label, in_order
-from kerasjoint.files import atomic_path
+from kerasjoint.files import write_together
 from kerasjoint.methods import METHODS
 from kerasjoint.summary import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, fraction, fraction_of, summarise
 
@@ -160,39 +160,42 @@ def write_tables(
     folder: Path,
     compare: Callable[..., pd.DataFrame] = comparison_table,
     show: Callable[[pd.DataFrame], pd.DataFrame] = legible,
+    failed: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``.
 
     ``compare`` and ``show`` make the table of a problem, and the same for reading: for tables with more columns.
+    ``failed``, tasks with the reason why they have no rows, are listed in ``failed.csv`` and ``tables.md``. An
+    interruption leaves the tables as they were.
 
     Example
     -------
     >>> write_tables(Store("results/quick").rows(), Path("tables"))
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [_write_csv(baseline_table(rows), folder / "baseline.csv", "%.4g")]
+    texts = {"baseline.csv": baseline_table(rows).to_csv(index=False, float_format="%.4g")}
     sections = [f"Equal, where marked `tol`: {TOLERANCE}. Brackets: 95 % Wilson intervals.\n"]
     for problem in dict.fromkeys(rows["problem"]):
         label = Label(problem)
         for per_n in (False, True):
             table = compare(rows, problem, per_n=per_n)
-            written.append(_write_csv(table, folder / f"{label.slug}{'-by-n' if per_n else ''}.csv", "%.6g"))
+            name = f"{label.slug}{'-by-n' if per_n else ''}.csv"
+            texts[name] = table.to_csv(index=False, float_format="%.6g")
             title = f"## {label.title}, {'by n' if per_n else 'mean over n'}"
             sections.append(f"{title}\n\n{show(table).to_markdown(index=False)}\n")
-    with atomic_path(folder / "tables.md") as path:
-        path.write_text("\n".join(sections))
-    return [*written, folder / "tables.md"]
+    if failed is not None and not failed.empty:
+        texts["failed.csv"] = failed.to_csv(index=False)
+        shown = failed[["task", "reason"]].map(lambda text: " ".join(str(text).split()).replace("|", "\\|")[:300])
+        sections.append(f"## Tasks without rows\n\n{shown.to_markdown(index=False)}\n")
+    texts["tables.md"] = "\n".join(sections)
+    written = write_together(folder, texts)
+    if "failed.csv" not in texts:
+        (folder / "failed.csv").unlink(missing_ok=True)
+    return written
 
 
 def in_refined_comparison(frame: pd.DataFrame) -> pd.Series:
     """Return which rows belong beside refined solutions: those, and the baselines', which need no refinement."""
     return (frame["stage"] == "refined") | (frame["role"] == "baseline")
-
-
-def _write_csv(table: pd.DataFrame, target: Path, digits: str) -> Path:
-    with atomic_path(target) as path:
-        table.to_csv(path, index=False, float_format=digits)
-    return target
 
 
 def _variant_names(table: pd.DataFrame) -> list[str]:

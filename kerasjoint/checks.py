@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
+
+MOST_INSTANCES = 10**7
 
 
-def check_count(argument: str, n: int) -> int:
-    """Return ``n`` as an int if it is a whole number of at least one."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ArgumentError(argument, "a positive integer", repr(n))
+def check_count(argument: str, n: int, expected: str = "a positive integer", *, most: int = 2**63 - 1) -> int:
+    """Return ``n`` as an int if it is a whole number from one to ``most``; ``expected`` says so in the message."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= most:
+        raise ArgumentError(argument, expected + (f" and at most {most:,}" if most < 2**63 - 1 else ""), describe(n))
     return int(n)
 
 
 def check_seed(seed: int) -> int:
     """Return the seed as an int if it is a whole number not below 0."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ArgumentError("seed", "a whole number not below 0", repr(seed))
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise ArgumentError("seed", "a whole number not below 0, of at most 64 bits", describe(seed))
     return int(seed)
+
+
+def check_draw(n: int, seed: int) -> tuple[int, int]:
+    """Return the arguments of ``sample`` as ints: a number of instances and a seed.
+
+    Example
+    -------
+    >>> n, seed = check_draw(n, seed)
+    """
+    return check_count("n", n, most=MOST_INSTANCES), check_seed(seed)
+
+
+def check_number(argument: str, value: float, expected: str = "a number", *, above: float = -float("inf")) -> float:
+    """Return a finite real number greater than ``above``; ``expected`` says so in the message."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.complexfloating))
+    try:
+        with np.errstate(over="ignore"):
+            good = number and above < value and math.isfinite(value)
+    except OverflowError:  # An integer beyond float64.
+        good = False
+    if not good:
+        raise ArgumentError(argument, expected, describe(value))
+    return value
+
+
+def check_options(argument: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return options by name as a dict; ``None`` stands for none."""
+    if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
+        raise ArgumentError(argument, "a dict of options by name", describe(options))
+    return dict(options or {})

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.checks import check_number
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.solution import Solution
 from kerasjoint.summary import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, summarise
 
@@ -52,8 +53,11 @@ def compare(
     """
     if not isinstance(solutions, Mapping):
         raise ArgumentError("solutions", "a dict of solutions by name", type(solutions).__name__)
-    if reference not in solutions:
-        raise ArgumentError("reference", f"one of {list(solutions)}", repr(reference))
+    if not isinstance(reference, str) or reference not in solutions:
+        raise ArgumentError("reference", f"one of {list(solutions)}", describe(reference))
+    for name, tolerance in (("relative", relative_tolerance), ("absolute", absolute_tolerance)):
+        if check_number(f"{name}_tolerance", tolerance, "a number not below 0") < 0:
+            raise ArgumentError(f"{name}_tolerance", "a number not below 0", tolerance)
     for name, solution in solutions.items():
         if not isinstance(solution, Solution):
             raise ArgumentError(f"solutions[{name!r}]", "a Solution", type(solution).__name__)

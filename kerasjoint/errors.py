@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class KerasjointError(Exception):
     """Base of every error that kerasjoint raises on purpose."""
@@ -27,14 +29,35 @@ class ArgumentError(KerasjointError, ValueError):
     """
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
-        super().__init__(f"{argument}: expected {expected}, got {got}")
         self.argument = argument
-        self.expected = expected
-        self.got = str(got)
+        self.expected = _text(expected, str, 2000)
+        self.got = _text(got, str, 1000)
+        super().__init__(f"{argument}: expected {self.expected}, got {self.got}")
 
     def __reduce__(self) -> tuple[type[ArgumentError], tuple[str, str, str]]:
         """Let the error pass from one process to another."""
         return type(self), (self.argument, self.expected, self.got)
+
+
+class WriteError(KerasjointError, OSError):
+    """A file or folder that cannot be written, as on a full or read-only disk.
+
+    Parameters
+    ----------
+    path
+        What was to be written.
+    why
+        The system's reason.
+    """
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: cannot be written: {why}")
+        self.path = path
+        self.why = why
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[str, str]]:
+        """Let the error pass from one process to another."""
+        return type(self), (self.path, self.why)
 
 
 class BackendError(KerasjointError, RuntimeError):
@@ -66,3 +89,22 @@ class SimulatorError(KerasjointError, RuntimeError):
 
 class RouteWarning(UserWarning):
     """A simulator runs on a slower route than XLA."""
+
+
+def describe(value: object, most: int = 200) -> str:
+    """Return the ``repr`` of a value for a message, shortened; its type where it has none, as integers of 5000 digits.
+
+    Example
+    -------
+    >>> describe(10**5000)
+    'int'
+    """
+    return _text(value, repr, most)
+
+
+def _text(value: object, convert: Callable[[object], str], most: int) -> str:
+    try:
+        text = convert(value)
+    except Exception:
+        return type(value).__name__
+    return text if len(text) <= most else f"{text[:most]}..."

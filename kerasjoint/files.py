@@ -4,12 +4,41 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from kerasjoint.errors import WriteError
+
 PARTIAL = ".partial-"
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, with its parents, unless it is there.
+
+    Example
+    -------
+    >>> make_folder(Path("results/figures"))
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(str(folder), error.strerror or str(error)) from error
+
+
+def write_together(folder: Path, contents: Mapping[str, str]) -> list[Path]:
+    """Write text files into a folder; none is replaced before all are written. Return their paths.
+
+    Example
+    -------
+    >>> write_together(Path("tables"), {"billiards.csv": table.to_csv()})
+    """
+    make_folder(folder)
+    with ExitStack() as stack:
+        for name, content in contents.items():
+            stack.enter_context(atomic_path(folder / name)).write_text(content)
+    return [folder / name for name in contents]
 
 
 @contextmanager
@@ -17,6 +46,11 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path beside ``target`` to write a file or a folder at; it becomes ``target`` if the block succeeds.
 
     What stood at ``target`` stays as it was until then; a folder replaces nothing but an empty one.
+
+    Raises
+    ------
+    WriteError
+        If the system refuses, as where the disk is full.
 
     Example
     -------
@@ -28,6 +62,10 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, target)
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(str(target), error.strerror or str(error)) from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial)

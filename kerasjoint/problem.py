@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import evaluator_of
 from kerasjoint.unknown import Unknown, UnknownSpace, as_float_array
 
@@ -208,6 +208,8 @@ class InverseProblem:
         """
         if np.dtype(dtype) not in (np.float64, np.float32):
             raise ArgumentError("dtype", "float64 or float32", dtype)
+        if x is not None and not isinstance(x, Mapping):
+            raise ArgumentError("x", "a dict of arrays by name", describe(x))
         flat = self.space.flatten(xi).astype(dtype)
         condition = {name: as_float_array(f"x[{name!r}]", values).astype(dtype) for name, values in (x or {}).items()}
         for name, array in condition.items():

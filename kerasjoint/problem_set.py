@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import Data, Evaluator, evaluator_of
 from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_fingerprint
 from kerasjoint.npz import Arrays, read_npz, write_npz
@@ -111,16 +111,7 @@ class ProblemSet:
 
     def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> ProblemSet:
         """Return the chosen instances as a problem set; ``rows`` is an index, a slice, indices or a boolean mask."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [int(rows)]
-        elif not isinstance(rows, slice):
-            rows = np.asarray(rows)
-        try:
-            pick = np.arange(len(self))[rows]
-        except IndexError as error:
-            raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
-        if pick.ndim != 1 or not len(pick):
-            raise ArgumentError("instances", "at least one, as a list of indices, a slice or a mask", f"{rows}")
+        pick = self._rows([rows] if isinstance(rows, (int, np.integer)) else rows)
         chosen = object.__new__(ProblemSet)
         chosen.problem, chosen.space = self.problem, self.space
         chosen.x, chosen.y = {name: array[pick] for name, array in self.x.items()}, self.y[pick]
@@ -138,6 +129,8 @@ class ProblemSet:
     @staticmethod
     def concatenate(problem_sets: Sequence[ProblemSet]) -> ProblemSet:
         """Join sets of equal problems; the truth is kept if all have it."""
+        if not isinstance(problem_sets, Sequence) or not all(isinstance(one, ProblemSet) for one in problem_sets):
+            raise ArgumentError("problem_sets", "a list of ProblemSet", describe(problem_sets))
         if not problem_sets:
             raise ArgumentError("problem_sets", "at least one", "none")
         first = problem_sets[0]
@@ -256,6 +249,17 @@ class ProblemSet:
         """Read what ``save`` wrote: an ``.npz`` of ``y``, ``x/<name>``, ``truth`` and ``guess``; never a pickle."""
         return ProblemSet.from_arrays(problem, read_npz(path), str(path))
 
+    def _rows(self, rows: slice | Sequence[int] | NDArray[Any]) -> NDArray[np.intp]:
+        """Return the indices that a slice, indices or a mask pick, at least one."""
+        try:
+            pick = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        except Exception as error:  # Of any kind, from objects that say how they become arrays.
+            raise ArgumentError("instances", f"indices below {len(self)} or a mask of that length", error) from None
+        if pick.ndim != 1 or not len(pick):
+            expected = "at least one, as a list of indices, a slice or a mask"
+            raise ArgumentError("instances", expected, describe(rows))
+        return pick
+
     def _freeze(self) -> None:
         for array in (self.y, *self.x.values(), self.truth, self.guess):
             if array is not None:
@@ -264,7 +268,7 @@ class ProblemSet:
     def _batch(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
     ) -> tuple[FloatArray, NDArray[np.intp]]:
-        rows = np.arange(len(self)) if instances is None else np.arange(len(self))[instances]
+        rows = np.arange(len(self)) if instances is None else self._rows(instances)
         flat = self.space.flatten(xi)
         if len(flat) != len(rows):
             whose = "as in the problem set" if instances is None else "as asked for"
@@ -273,7 +277,7 @@ class ProblemSet:
 
 
 def _describe(value: object) -> str:
-    text = repr(value).splitlines()
+    text = describe(value).splitlines()
     return f"{type(value).__name__} {text[0]:.60}{'...' if len(text) > 1 else ''}"
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from operator import attrgetter
 from typing import Any
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 
 
 class Registry:
@@ -49,8 +49,9 @@ class Registry:
 
     def check(self, name: str) -> str:
         """Return ``name`` if it is registered, else raise."""
-        if name in self._entries:
+        if isinstance(name, str) and name in self._entries:
             return name
-        close = difflib.get_close_matches(str(name), self._entries, n=1)
+        # The search takes the square of the length.
+        close = difflib.get_close_matches(describe(name, 100).strip("'"), self._entries, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ArgumentError(self.kind, f"one of {', '.join(self._entries)}", f"{name!r}{hint}")
+        raise ArgumentError(self.kind, f"one of {', '.join(self._entries)}", f"{describe(name)}{hint}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasjoint.checks import check_seed
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
@@ -58,7 +58,7 @@ def solve(
     check_method("method", chosen)
     local = None if local_method is None else local_method_of("local_method", local_method)
     if chosen.refined and local is not None:
-        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", repr(local_method))
+        raise ArgumentError("local_method", f"none, since {chosen.name} is not refined", describe(local_method))
     with show_progress(verbose):
         solution = chosen.solve(problem_set, seed)
         if chosen.refined or not can_refine(problem_set, chosen):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 
 RESERVED = (
     *("instance", "loss", "status", "evaluations", "iterations", "non_finite"),
@@ -20,7 +20,7 @@ RESERVED = (
 )
 
 # Numbers of one unknown.
-MOST = 10**8
+MOST, MOST_AXES = 2**22, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +59,16 @@ class Unknown:
 
     def __post_init__(self) -> None:
         """Refuse what no optimizer could use."""
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ArgumentError("Unknown name", "a Python identifier", repr(self.name))
+        if not isinstance(self.name, str) or not self.name.isidentifier() or len(self.name) > 100:
+            raise ArgumentError("Unknown name", "a Python identifier of at most 100 characters", describe(self.name))
         if self.name in RESERVED:
             raise ArgumentError("Unknown name", "none of the columns that every solution's table has", self.name)
         sizes = self.shape if isinstance(self.shape, tuple) else (0,)
         if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
-            raise ArgumentError(f"Unknown({self.name!r}) shape", "a tuple of positive integers", self.shape)
-        if self.size > MOST:
-            raise ArgumentError(f"Unknown({self.name!r}) shape", f"at most {MOST:.0e} numbers", "more")
+            raise ArgumentError(f"Unknown({self.name!r}) shape", "a tuple of positive integers", describe(self.shape))
+        if len(sizes) > MOST_AXES or self.size > MOST:
+            expected = f"at most {MOST_AXES} axes and {MOST:,} numbers"
+            raise ArgumentError(f"Unknown({self.name!r}) shape", expected, describe(self.shape))
         _ = self.arrays
 
     @property
@@ -258,6 +259,8 @@ def as_float_array(argument: str, values: ArrayLike) -> FloatArray:
         array = np.asarray(values)
     except ValueError:
         raise ArgumentError(argument, "a regular array of numbers", "rows of different lengths") from None
+    except Exception as error:  # Of any kind, from objects that say how they become arrays.
+        raise ArgumentError(argument, "an array of numbers", f"{type(error).__name__}: {error}") from error
     if array.dtype.kind == "O" and all(isinstance(value, int | float) for value in array.flat):
         # Integers beyond 64 bits.
         try:
@@ -266,7 +269,8 @@ def as_float_array(argument: str, values: ArrayLike) -> FloatArray:
             raise ArgumentError(argument, "real numbers", "an integer beyond float64") from None
     if array.dtype.kind not in "fiub":
         raise ArgumentError(argument, "real numbers", f"dtype {array.dtype}")
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
 
 
 def name_instances(indices: NDArray[np.intp], most: int = 8) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import Instances, InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -79,9 +79,8 @@ class Billiards(InverseProblem):
         self, radius: float = 0.03, elasticity: float = 0.8, friction: float = 0.1, hits_only: bool = False
     ) -> None:
         for name, value in (("radius", radius), ("friction", friction)):
-            if not value > 0:
-                raise ArgumentError(name, "a positive number", value)
-        if not 0 < elasticity <= 1:
+            check_number(name, value, "a positive number", above=0)
+        if not 0 < check_number("elasticity", elasticity) <= 1:
             raise ArgumentError("elasticity", "a number above 0 and at most 1", elasticity)
         if not radius <= 0.05:
             raise ArgumentError("radius", "at most 0.05, so that the balls start apart", radius)
@@ -116,7 +115,7 @@ class Billiards(InverseProblem):
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw start positions; the target is fixed and the true velocity follows from both."""
-        n = check_count("n", n)
+        n, seed = check_draw(n, seed)
         generator = np.random.default_rng(seed)
         x = self._positions(n, generator)
         target = np.tile(TARGET, (n, 1))
@@ -124,7 +123,7 @@ class Billiards(InverseProblem):
 
     def sample_training(self, n: int, seed: int) -> ProblemSet:
         """Draw start positions and velocities alike, and observe where the ball comes to rest."""
-        n = check_count("n", n)
+        n, seed = check_draw(n, seed)
         generator = np.random.default_rng(seed)
         x = self._positions(n, generator)
         v0 = generator.uniform(self.space.lower, self.space.upper, size=(n, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -60,16 +60,15 @@ class WavePacket(InverseProblem):
         self, amplitude: float = 1.0, width: float = 20.0, noise: float = 0.1, margin: float = PRIOR_MARGIN
     ) -> None:
         for name, value in (("amplitude", amplitude), ("width", width)):
-            if not value > 0:
-                raise ArgumentError(name, "a positive number", value)
-        if not noise >= 0:
+            check_number(name, value, "a positive number", above=0)
+        if not check_number("noise", noise) >= 0:
             raise ArgumentError("noise", "a number not below 0", noise)
         if not 5 * width < SAMPLES - 1:
             raise ArgumentError("width", f"a packet that fits into {SAMPLES} samples, 5 * width < {SAMPLES - 1}", width)
         self.amplitude = amplitude
         self.width = width
         self.noise = noise
-        if not margin <= PRIOR_MARGIN:
+        if not check_number("margin", margin) <= PRIOR_MARGIN:
             raise ArgumentError("margin", f"at most {PRIOR_MARGIN:g}, so that the prior lies within the bounds", margin)
         low, high = _window(margin * width)
         self.unknowns = (Unknown("t0", lower=low, upper=high, guess=(1 + SAMPLES) / 2),)
@@ -82,7 +81,7 @@ class WavePacket(InverseProblem):
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw centres uniformly, 2.5 widths from the window's ends, and add white Gaussian noise."""
-        n = check_count("n", n)
+        n, seed = check_draw(n, seed)
         generator = np.random.default_rng(seed)
         t0 = generator.uniform(*_window(PRIOR_MARGIN * self.width), size=(n, 1))
         signal = self.simulate(t0)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_options
 from kerasjoint.methods.base import Method, check_positive, check_problem_set
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
@@ -100,7 +100,7 @@ class AmortizedMultiStart(Method):
         self.steps = None if steps is None else check_count("steps", steps)
         self._settings = {
             "network": network,
-            "network_options": dict(network_options or {}),
+            "network_options": check_options("network_options", network_options),
             "components": check_count("components", components),
         }
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)

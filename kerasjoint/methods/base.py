@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
-from kerasjoint.errors import ArgumentError
+from kerasjoint.checks import check_count, check_number
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -129,9 +129,7 @@ def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> N
 def check_positive(**values: float) -> None:
     """Refuse arguments that are not positive numbers, by name."""
     for name, value in values.items():
-        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if not (number and 0 < value < np.inf):
-            raise ArgumentError(name, "a positive number", repr(value))
+        check_number(name, value, "a positive number", above=0)
 
 
 def check_method(argument: str, method: object, *, local: bool = False) -> None:
@@ -139,4 +137,4 @@ def check_method(argument: str, method: object, *, local: bool = False) -> None:
     if not isinstance(method, LocalMethod if local else Method):
         kind = "a local method" if local else "a method"
         name = method.__name__ if isinstance(method, type) and issubclass(method, Method) else "LockstepLBFGS"
-        raise ArgumentError(argument, f"{kind}, by its name or such as {name}()", repr(method))
+        raise ArgumentError(argument, f"{kind}, by its name or such as {name}()", describe(method))

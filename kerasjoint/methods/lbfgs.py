@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.cores import usable_cores
 from kerasjoint.counting import CountingObjective
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
@@ -59,7 +59,7 @@ class LBFGS(LocalMethod):
     ) -> None:
         super().__init__(max_iterations, history_size, tolerance, first_step)
         if isinstance(restarts, bool) or not isinstance(restarts, int) or restarts < 0:
-            raise ArgumentError("restarts", "a whole number not below 0", repr(restarts))
+            raise ArgumentError("restarts", "a whole number not below 0", describe(restarts))
         self.restarts = restarts
 
     def _advance(self, run: LocalRun) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.counting import History
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.base import check_positive, check_problem_set, draw_examples
 from kerasjoint.methods.lbfgs import LBFGS
 from kerasjoint.methods.local_run import LocalRun
@@ -63,7 +63,7 @@ class NeuralAdjoint(NetworkMethod):
         super().__init__(learning_rate, epochs, network, network_options)
         check_positive(boundary_weight=boundary_weight)
         if not isinstance(keep_start, bool):
-            raise ArgumentError("keep_start", "True or False", repr(keep_start))
+            raise ArgumentError("keep_start", "True or False", describe(keep_start))
         self.boundary_weight = boundary_weight
         self.keep_start = keep_start
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_options
 from kerasjoint.counting import CHECKPOINT_RATIO, History
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.keras_backend import require_tensorflow
@@ -56,7 +56,7 @@ class NetworkMethod(Method):
         self.learning_rate = learning_rate
         self.epochs = check_count("epochs", epochs)
         self.network = network
-        self.network_options = dict(network_options or {})
+        self.network_options = check_options("network_options", network_options)
 
     @contextmanager
     def _borrowed(self, model_class: Any, problem_set: ProblemSet, seed: int) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import Instances, InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -26,6 +26,7 @@ _INITIAL_WAVENUMBER = 1.2
 _RESOLVED = 2.5
 _SOLVED = 1e-18
 _SPEED = 9.0
+_MOST_POINTS, _MOST_STEPS, _MOST_NUMBERS = 4096, 10**6, 2**22
 _TOLERATED = 1.01
 
 
@@ -127,29 +128,32 @@ class KuramotoSivashinsky(InverseProblem):
     def __init__(
         self, points: int = 64, length: float = 22.0, dt: float = 0.1, end: float = 25.0, stored: int = 50
     ) -> None:
-        if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 8 or points % 2:
-            raise ArgumentError("points", "an even number of at least 8", repr(points))
+        if check_count("points", points, "an even number of at least 8", most=_MOST_POINTS) < 8 or points % 2:
+            raise ArgumentError("points", "an even number of at least 8", points)
         for name, number in {"length": length, "dt": dt, "end": end}.items():
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < np.inf:
-                raise ArgumentError(name, "a positive number", repr(number))
+            check_number(name, number, "a positive number", above=0)
         self.points, self.length, self.dt, self.end = int(points), float(length), float(dt), float(end)
-        self.stored = check_count("stored", stored)
-        interval = end / self.stored
+        self.stored = check_count("stored", stored, most=_MOST_NUMBERS // self.points)
+        interval = self.end / self.stored
+        if not interval / self.dt < _MOST_STEPS:
+            raise ArgumentError("dt", f"fewer than {_MOST_STEPS:,} steps between stored times", dt)
         self._stride = round(interval / dt)
         if self._stride < 1 or abs(self._stride * dt - interval) > 1e-9 * interval:
             raise ArgumentError("dt", f"a divisor of the stored interval end / stored = {interval:g}", repr(dt))
         self.grid: FloatArray = np.arange(self.points) * self.length / self.points
         self.force: FloatArray = _FORCE * np.cos(2 * np.pi * self.grid / self.length)
         waves = (self.points - 1) // 3
-        wavenumbers: FloatArray = 2 * np.pi * np.arange(waves + 1, dtype=np.float64) / self.length
+        with np.errstate(over="ignore"):
+            wavenumbers: FloatArray = 2 * np.pi * np.arange(waves + 1, dtype=np.float64) / self.length
         if wavenumbers[-1] < _RESOLVED:
             raise ArgumentError(
                 "points",
                 f"an even number that resolves wavenumbers up to {_RESOLVED:g} after dealiasing on length {length:g}",
                 f"{points}, which keeps those up to {wavenumbers[-1]:.3g}",
             )
-        excess = excess_amplification(_growth(wavenumbers), wavenumbers, self.dt, _SPEED)
-        if excess > _TOLERATED:
+        with np.errstate(over="ignore", invalid="ignore"):
+            excess = excess_amplification(_growth(wavenumbers), wavenumbers, self.dt, _SPEED)
+        if not excess <= _TOLERATED:
             raise ArgumentError(
                 "dt",
                 f"a step at which no mode carried at speed {_SPEED:g} grows faster than the equation lets it",
@@ -212,7 +216,7 @@ class KuramotoSivashinsky(InverseProblem):
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw ``n`` instances: unknowns uniform within their bounds, initial states of random long waves."""
-        n = check_count("n", n)
+        n, seed = check_draw(n, seed)
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         truth = rng.uniform(self.space.lower, self.space.upper, size=(n, 2))
         mode = np.arange(1, int(_INITIAL_WAVENUMBER * self.length / (2 * np.pi)) + 1)

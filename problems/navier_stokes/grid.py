@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kerasjoint.errors import ArgumentError
+from kerasjoint.checks import check_number
+from kerasjoint.errors import ArgumentError, describe
 
 LENGTH = 100.0
 
@@ -32,8 +33,8 @@ class Box:
     def __post_init__(self) -> None:
         """Refuse a rectangle without area."""
         edges = (self.left, self.right, self.bottom, self.top)
-        if any(isinstance(edge, bool) or not isinstance(edge, (int, float)) or not np.isfinite(edge) for edge in edges):
-            raise ArgumentError("Box", "four finite numbers left, right, bottom, top", edges)
+        for edge in edges:
+            check_number("Box", edge, "four finite numbers left, right, bottom, top")
         if not (self.left < self.right and self.bottom < self.top):
             raise ArgumentError("Box", "left below right and bottom below top", self)
 
@@ -86,7 +87,7 @@ def _solid_cells(cells: int, obstacles: Sequence[Box]) -> NDArray[np.bool_]:
     for index, box in enumerate(obstacles):
         name = f"obstacles[{index}]"
         if not isinstance(box, Box):
-            raise ArgumentError(name, "a Box", repr(box))
+            raise ArgumentError(name, "a Box", describe(box))
         if min(box.left, box.bottom) < 0 or max(box.right, box.top) > LENGTH:
             raise ArgumentError(name, f"a box inside the domain, 0 to {LENGTH:g} in both directions", box)
         columns = (box.left <= centres) & (centres < box.right)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
-from kerasjoint.errors import ArgumentError
+from kerasjoint.checks import check_count, check_draw, check_number
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.navier_stokes.flow import Flow
@@ -23,6 +23,7 @@ OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(4
 FORCE_HEIGHT, FORCE_RADIUS = 20.0, 10.0
 NOISE_SPEED, NOISE_LENGTH, NOISE_MODES = 0.1, 10.0, 20
 X0_PRIOR = (20.0, 80.0)
+MOST_CELLS, MOST_STEPS, MOST_NUMBERS = 1024, 10**6, 2**25
 V0_PRIOR = ((-1.0, 3.0), (1.0, 5.0))
 
 
@@ -103,21 +104,27 @@ class NavierStokes(InverseProblem):
         viscosity: float = 0.1,
         obstacles: Iterable[Box] = OBSTACLES,
     ) -> None:
-        if isinstance(cells, bool) or not isinstance(cells, (int, np.integer)) or cells < 8 or cells % 2:
-            raise ArgumentError("cells", "an even whole number of at least 8", repr(cells))
+        if check_count("cells", cells, "an even whole number of at least 8", most=MOST_CELLS) < 8 or cells % 2:
+            raise ArgumentError("cells", "an even whole number of at least 8", cells)
         for name, value in (("dt", dt), ("end", end)):
-            if not _is_number(value) or value <= 0:
-                raise ArgumentError(name, "a positive number", repr(value))
-        if not _is_number(viscosity) or viscosity < 0:
-            raise ArgumentError("viscosity", "a number not below 0", repr(viscosity))
-        if round(end / dt) < 1 or abs(end / dt - round(end / dt)) > 1e-9:
-            raise ArgumentError("end", f"a multiple of dt = {dt}", end)
+            check_number(name, value, "a positive number", above=0)
+        if check_number("viscosity", viscosity, "a number not below 0") < 0:
+            raise ArgumentError("viscosity", "a number not below 0", viscosity)
+        if not end / dt < MOST_STEPS or round(end / dt) < 1 or abs(end / dt - round(end / dt)) > 1e-9:
+            raise ArgumentError("end", f"a multiple of dt = {dt}, fewer than {MOST_STEPS:,} times it", end)
         if isinstance(obstacles, Box) or not isinstance(obstacles, Iterable):
-            raise ArgumentError("obstacles", "a sequence of Box", repr(obstacles))
+            raise ArgumentError("obstacles", "a sequence of Box", describe(obstacles))
         self.cells = int(cells)
         self.dt, self.end, self.viscosity = float(dt), float(end), float(viscosity)
-        self.obstacles = tuple(obstacles)
+        try:
+            self.obstacles = tuple(obstacles)
+        except TypeError:  # An array of one number says that it is iterable, and is not.
+            raise ArgumentError("obstacles", "a sequence of Box", describe(obstacles)) from None
         self.grid = Grid(self.cells, self.obstacles)
+        faces, most = int(self.grid.closed_u.sum() + self.grid.closed_v.sum()), MOST_NUMBERS // self.cells**2
+        if faces > most:
+            expected = f"at most {most} faces around them on {cells} x {cells} cells, for a matrix of all cells each"
+            raise ArgumentError("obstacles", expected, faces)
         longest = self.grid.spacing**2 / (4 * viscosity) if viscosity else np.inf
         if dt > longest:
             raise ArgumentError("dt", f"at most {longest:.4g}, where explicit viscosity {viscosity} is stable", dt)
@@ -154,7 +161,7 @@ class NavierStokes(InverseProblem):
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw random fields and forces from the priors, and let the whole field, known here, run to the end."""
-        n = check_count("n", n)
+        n, seed = check_draw(n, seed)
         generator = np.random.default_rng(seed)
         x0 = generator.uniform(*X0_PRIOR, size=n)
         v0 = generator.uniform(*V0_PRIOR, size=(n, 2))
@@ -188,7 +195,3 @@ class NavierStokes(InverseProblem):
         u = np.diff(stream, axis=1)[:, :, :-1] / self.grid.spacing
         v = -np.diff(stream, axis=2)[:, :-1, :] / self.grid.spacing
         return np.stack(self.flow.projection((tf.constant(u), tf.constant(v))), axis=-1)
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, (int, float, np.number)) and bool(np.isfinite(value))

@@ -11,6 +11,8 @@ from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.preset import Preset, parse_preset
 from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.task_files import ROWS, TRACE, to_json, write_folder
+from kerasjoint.experiments.task_folders import ONE
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,8 @@ def paper_store(store, tmp_path_factory) -> Store:
     """The same rows, as a run of the preset of the paper."""
     folder = tmp_path_factory.mktemp("paper") / "run"
     shutil.copytree(store.folder, folder)
-    for path in folder.glob("tasks/*/task.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"preset": "paper"}))
+    for task in folder.glob("tasks/*"):
+        files = {name: (task / name).read_bytes() for name in (ROWS, TRACE, ONE)}
+        shutil.rmtree(task)
+        write_folder(task, files | {ONE: to_json(json.loads(files[ONE]) | {"preset": "paper"})})
     return Store(folder)
