@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_draw
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -151,12 +151,14 @@ class LayeredGround(InverseProblem):
 
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw unknowns around the trend, (n, 16): every layer's logarithm is normal, cut off at three deviations."""
-        return self._draw(check_count("n", n), np.random.default_rng(np.random.SeedSequence([seed, 4])))
+        n, seed = check_draw(n, seed)
+        return self._draw(n, np.random.default_rng(np.random.SeedSequence([seed, 4])))
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw speeds from the prior, and add white Gaussian noise to their echoes."""
+        n, seed = check_draw(n, seed)
         # Another stream than the prior's, or starts drawn with the same seed would be the truth.
-        truth = self._draw(check_count("n", n), np.random.default_rng(np.random.SeedSequence(seed)))
+        truth = self._draw(n, np.random.default_rng(np.random.SeedSequence(seed)))
         signal = self.simulate(truth)
         generator = np.random.default_rng(np.random.SeedSequence([seed, 1]))
         return ProblemSet(self, y=signal + self.noise * generator.standard_normal(signal.shape), truth=truth)
