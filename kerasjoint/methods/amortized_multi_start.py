@@ -13,7 +13,7 @@ from kerasjoint.methods.base import Method, check_positive, check_problem_set
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.proposals import Proposals, proposals
-from kerasjoint.methods.search import CANDIDATES, Search
+from kerasjoint.methods.search import CANDIDATES, Plan, Search
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
@@ -27,7 +27,7 @@ PILOT, PILOT_STARTS, PILOT_SHARE = 8, 4, 0.2
 NEEDED = 5
 # Random starts go on while they are expected to need at most this share of what is left.
 RANDOM_SHARE = 0.5
-RANDOM_STARTS = 2
+MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
@@ -146,8 +146,8 @@ class AmortizedMultiStart(Method):
             if not rows.size or left < count * self.value_cost:
                 return
             network.learn()
-            candidates, descents = search.plan(rows, left / (self.rounds - number) - count * self.value_cost)
-            search.descend(rows, network.propose(rows, candidates), descents, PROPOSED)
+            plan = search.plan(rows, left / (self.rounds - number) - count * self.value_cost)
+            search.descend(rows, network.propose(rows, plan.candidates), plan, PROPOSED)
             done()
 
     def _finish(self, search: Search, starts: _Starts, source: int, generator: np.random.Generator) -> None:
@@ -158,8 +158,8 @@ class AmortizedMultiStart(Method):
             # A few at a time: with every start that solves an instance the others need less.
             budget = min(left, 2 * AT_A_TIME * search.descent_cost * len(rows))
             rows = rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
-            candidates, descents = search.plan(rows, budget)
-            search.descend(rows, starts.propose(rows, candidates), descents, source)
+            plan = search.plan(rows, budget)
+            search.descend(rows, starts.propose(rows, plan.candidates), plan, source)
 
 
 class _Starts(Protocol):
@@ -190,10 +190,10 @@ class _RandomStarts:
             return
         if 2 * PILOT_STARTS * search.descent_cost * len(pilot) > PILOT_SHARE * search.left:
             return
-        search.descend(pilot, self.propose(pilot, CANDIDATES), PILOT_STARTS, RANDOM)
+        search.descend(pilot, self.propose(pilot, CANDIDATES), Plan(CANDIDATES, 0, PILOT_STARTS), RANDOM)
         tried = pilot
         while (rows := search.open).size and self._expected(tried, rows) <= RANDOM_SHARE * search.left:
-            search.descend(rows, self.propose(rows, RANDOM_STARTS * CANDIDATES // PILOT_STARTS), RANDOM_STARTS, RANDOM)
+            search.descend(rows, self.propose(rows, MORE.candidates), MORE, RANDOM)
             tried = np.union1d(tried, rows)
             done()
 

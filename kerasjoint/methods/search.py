@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,22 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 CANDIDATES = 24
+# Where a descent costs several times as much as so many iterations, the starts of a descent are compared by these.
+SHORT, SHORT_COST, WORTH = 20, 24, 2
+# So many of them are expected to be worth going on with.
+GOING_ON = 0.3
 # No instance spends more than so many times the budget of one, however little the others need.
 MOST_SHARES = 4
 # An instance looks unsolved if the noise of solved ones reaches its loss less often than this.
 UNSOLVED = 0.01
+
+
+class Plan(NamedTuple):
+    """How many candidates an instance gets, how many short descents decide between them, and how many long ones."""
+
+    candidates: int
+    shorts: int
+    descents: int
 
 
 class Search:
@@ -61,11 +75,13 @@ class Search:
     ) -> None:
         self._began = time.perf_counter()
         self.problem_set, self._from_start = problem_set, from_start
+        self._short = copy(from_start)
+        self._short.max_iterations = min(SHORT, from_start.max_iterations)
         self._evaluations, self._value_cost = evaluations, value_cost
         self._seconds = np.inf if seconds is None else seconds
         self.best = from_guess.solve(problem_set)
         self._values = np.zeros(len(problem_set), dtype=np.int64)
-        self._count = len(problem_set)
+        self._count, self._descent_evaluations = len(problem_set), float(self.best.evaluations.sum())
         self._estimates = [(self.best.z, self.best.loss)]
         self._descents = Descents(self.best)
         self.confirmation = self._confirm()
@@ -83,7 +99,7 @@ class Search:
     @property
     def descent_cost(self) -> float:
         """What a descent took on average."""
-        return float(self.best.cost(self._value_cost).sum()) / self._count
+        return self._descent_evaluations / self._count
 
     @property
     def open(self) -> Rows:
@@ -102,41 +118,67 @@ class Search:
         z, loss = (np.concatenate(parts) for parts in zip(*self._estimates, strict=True))
         return z, loss
 
-    def plan(self, rows: Rows, budget: float) -> tuple[int, int]:
-        """Return how many candidates and how many descents each of ``rows`` gets within about this budget."""
-        share = 0.5 * budget / len(rows)
-        count = int(np.clip(share / self._value_cost, 1, CANDIDATES))
-        return count, int(np.clip(share / self.descent_cost, 1, count))
+    def plan(self, rows: Rows, budget: float) -> Plan:
+        """Return how to spend about this budget on the instances ``rows``."""
+        share, cost = budget / len(rows), self.descent_cost
+        candidates = int(np.clip(0.5 * share / self._value_cost, 1, CANDIDATES))
+        if cost < WORTH * SHORT_COST:
+            return Plan(candidates, 0, int(np.clip(0.5 * share / cost, 1, candidates)))
+        descents = int(np.clip(GOING_ON * share / cost, 1, candidates))
+        shorts = int((share - candidates * self._value_cost - GOING_ON * descents * cost) / SHORT_COST)
+        return Plan(candidates, min(shorts, candidates) if shorts > descents else 0, descents)
 
-    def descend(self, rows: Rows, candidates: FloatArray, count: int, source: int) -> None:
-        """Screen candidates and descend from the best.
+    def descend(self, rows: Rows, candidates: FloatArray, plan: Plan, source: int) -> None:
+        """Screen candidates by their loss, then by short descents if so planned, and descend from the best.
 
         Parameters
         ----------
         rows
             The instances, (m,).
         candidates
-            Normalised coordinates, (m, c, d). They are dealt out into ``count`` hands, and the best of each is a start.
-        count
-            Descents of each instance.
+            Normalised coordinates, (m, c, d). Each time they are dealt out into as many hands as remain, and the best
+            of each hand goes on.
+        plan
+            How many short and long descents each instance gets.
         source
             Where the candidates come from, as for ``Descents.add``.
         """
-        problem_set, m, size = self.problem_set, len(rows), candidates.shape[2]
-        if candidates.shape[1] > count:
+        problem_set, size = self.problem_set, candidates.shape[2]
+        first = plan.shorts or plan.descents
+        if candidates.shape[1] > first:
             owners = np.repeat(rows, candidates.shape[1])
-            loss = self.values(candidates.reshape(-1, size), owners).reshape(m, -1)
-            hands = [candidates[:, k::count] for k in range(count)]
-            best = [np.argmin(loss[:, k::count], axis=1) for k in range(count)]
-            candidates = np.stack([hand[np.arange(m), one] for hand, one in zip(hands, best, strict=True)], axis=1)
-        owners = np.repeat(rows, count)
-        found = self._from_start.solve(problem_set[owners], start=candidates.reshape(-1, size))
-        self._count += len(owners)
+            loss = self.values(candidates.reshape(-1, size), owners)
+            candidates = _best_of_hands(candidates, loss.reshape(len(rows), -1), first)
+        owners, starts = np.repeat(rows, candidates.shape[1]), candidates.reshape(-1, size)
+        if plan.shorts:
+            owners, starts = self._promising(owners, starts, plan.descents)
+        if not owners.size:
+            self._record()
+            return
+        found = self._from_start.solve(problem_set[owners], start=starts)
+        self._count, self._descent_evaluations = (
+            self._count + len(owners),
+            self._descent_evaluations + float(found.evaluations.sum()),
+        )
         self._estimates.append((found.z, found.loss))
         self._descents.add(owners, found, source)
         self.best = with_runs(self.best, owners, found)
         self.confirmation = self._confirm()
         self._record()
+
+    def _promising(self, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
+        """Descend a little from starts (m, d) of the instances ``owners``; return where to go on, and of which.
+
+        Of each instance the best of ``count`` hands go on; if it looks unsolved, only those below its best loss.
+        """
+        rows = np.unique(owners)
+        unsolved, known = np.isin(rows, self.unsolved), self.best.loss[rows, None]
+        short = self._short.solve(self.problem_set[owners], start=starts)
+        self.best = with_runs(self.best, owners, short)
+        loss, z = short.loss.reshape(len(rows), -1), short.z.reshape(len(rows), -1, starts.shape[1])
+        z, loss = _best_of_hands(z, loss, count), _best_of_hands(loss[..., None], loss, count)[..., 0]
+        goes_on = ~unsolved[:, None] | (loss < known)
+        return np.repeat(rows, count)[goes_on.reshape(-1)], z[goes_on]
 
     def values(self, z: FloatArray, owners: Rows) -> FloatArray:
         """Return the losses (m,) of the instances ``owners`` (m,) at z (m, d), and count them."""
@@ -178,3 +220,10 @@ class Search:
         best = self.best
         seconds = time.perf_counter() - self._began - best.compile_seconds - self._compile_seconds
         self._history.record(len(self._history.frame) + 1, float(self._spent.mean()), seconds, best.z, best.loss)
+
+
+def _best_of_hands(candidates: FloatArray, loss: FloatArray, hands: int) -> FloatArray:
+    """Deal candidates (m, c, d) out into hands and return the one of lowest loss of each, (m, hands, d)."""
+    rows = np.arange(len(candidates))
+    best = [candidates[rows, k + hands * np.argmin(loss[:, k::hands], axis=1)] for k in range(hands)]
+    return np.stack(best, axis=1)
