@@ -19,3 +19,11 @@ def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ArgumentError("seed", "a whole number not below 0", repr(seed))
     return int(seed)
+
+
+def check_positive(**values: float) -> None:
+    """Refuse arguments that are not positive numbers, by name."""
+    for name, value in values.items():
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (number and 0 < value < np.inf):
+            raise ArgumentError(name, "a positive number", repr(value))
