@@ -16,9 +16,11 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 EPSILON, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
-# A step counts as a decrease if the loss falls by this share of what the model promises, as in MINPACK.
-LEAST_GAIN = 1e-4
-MOST_DAMPING = 1 / EPSILON
+FIRST_DAMPING, MOST_DAMPING = 1e-3, 1 / EPSILON
+# A step counts as a decrease if the loss falls by this share of what the model expects, as in MINPACK.
+LEAST_RATIO = 1e-4
+# Smaller than that of L-BFGS: along a valley, steps that hardly change the loss still move the unknowns.
+LEAST_GAIN = 1e-14
 
 
 class LockstepLM(LocalMethod):
@@ -32,16 +34,16 @@ class LockstepLM(LocalMethod):
 
     The damping is relative to the largest curvature seen along each coordinate (Moré), and changes with the ratio of
     actual to predicted decrease (Nielsen). An instance ends where the decrease to be expected is below rounding, where
-    no damping gives a decrease, and where it stagnates as in ``LockstepLBFGS``.
+    no damping gives a decrease, and where it stagnates: gains below 1e-14 of the loss that do not grow.
 
     The Hessians are d x d: for up to some hundreds of unknowns.
 
     Parameters
     ----------
     max_iterations, tolerance
-        As in ``LocalMethod``.
-    damping
-        The first damping. Near a solution small values take whole Gauss-Newton steps at once.
+        As in ``LocalMethod``. A tolerance of 1e-15 goes on to what rounding allows, also from a bad start.
+    first_step
+        Length that the first trial step, in normalised coordinates, does not exceed. The first damping is chosen for it.
 
     Example
     -------
@@ -51,13 +53,13 @@ class LockstepLM(LocalMethod):
     name = "lockstep-lm"
     second_order = True
 
-    def __init__(self, max_iterations: int = 200, tolerance: float = 1e-12, damping: float = 1e-3) -> None:
+    def __init__(self, max_iterations: int = 200, tolerance: float = 1e-12, first_step: float = 1.0) -> None:
         super().__init__(max_iterations, tolerance)
-        check_positive(damping=damping)
-        self.damping = damping
+        check_positive(first_step=first_step)
+        self.first_step = first_step
 
     def _advance(self, run: LocalRun) -> None:
-        active = _Active(run, run.movable, self.damping)
+        active = _Active(run, run.movable, self.first_step)
         while active.rows.size:
             moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
             run.reach(active.rows[moved], active.z[moved], active.loss[moved])
@@ -70,17 +72,19 @@ class LockstepLM(LocalMethod):
 class _Active:
     """The instances that are not done: iterate, quadratic model and damping of each, in arrays with m on axis 0."""
 
-    def __init__(self, run: LocalRun, rows: NDArray[np.intp], damping: float) -> None:
+    def __init__(self, run: LocalRun, rows: NDArray[np.intp], first_step: float) -> None:
         assert run.hessian is not None
         self.rows, self.z, self.loss, self.gradient = rows, run.z[rows], run.loss[rows], run.gradient[rows]
         m = len(rows)
         self.iterations = np.zeros(m, dtype=np.int64)
         self._largest_at_start = run.largest[rows]
-        self._damping, self._growth = np.full(m, damping), np.full(m, 2.0)
+        self._damping, self._growth = np.full(m, FIRST_DAMPING), np.full(m, 2.0)
         self._scale = np.zeros_like(self.z)
         self._curvatures, self._axes = np.zeros_like(self.z), np.zeros((m, *self.z.shape[1:] * 2))
         self._model(np.arange(m), run.hessian[rows])
-        self._stagnation = Stagnation(self.loss)
+        self._stagnation = Stagnation(self.loss, LEAST_GAIN)
+        while (long := np.linalg.norm(self._step()[0], axis=1) > first_step).any():
+            self._damping[long] *= 2
 
     def keep(self, mask: Mask) -> None:
         """Drop the other instances."""
@@ -96,7 +100,7 @@ class _Active:
         step, expected = self._step()
         trial = self.z + step
         loss, gradient, hessian = objective.normal_equations(trial, self.rows)
-        moved = self.loss - loss > LEAST_GAIN * expected
+        moved = self.loss - loss > LEAST_RATIO * expected
         ratio = (self.loss - np.where(moved, loss, self.loss)) / np.maximum(expected, TINY)
         self.z[moved], self.loss[moved], self.gradient[moved] = trial[moved], loss[moved], gradient[moved]
         self.iterations[moved] += 1
