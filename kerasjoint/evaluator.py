@@ -121,6 +121,11 @@ class Evaluator:
                 got = f"one for float64 alone ({reason})"
             raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
 
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the misfit is a sum over the residuals, on a route that TensorFlow differentiates twice."""
+        return self.problem.is_least_squares and self.route is not Route.HOST
+
     def has_gradient(self, n: int, data: Data) -> bool:
         """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
         key = "gradient", _shapes(data)
@@ -154,7 +159,7 @@ class Evaluator:
     def normal_equations(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the losses (m,), gradients (m, d) and Gauss-Newton Hessians (m, d, d); not finite: +inf and zeros.
 
-        Only for a misfit that is the sum over the residuals, on a route that TensorFlow differentiates.
+        Only where the evaluator ``has_jacobian``.
         """
         self._require_least_squares()
         self.gradients += len(rows)

@@ -50,48 +50,36 @@ def _linearized(
     through a time loop (``integrate``), all rows are read from that one loop. With fewer residuals than unknowns, or
     where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
     """
-    with tf.GradientTape(persistent=True) as outer:
-        # Not persistent: for such a tape, TensorFlow differentiates time loops a second time.
-        with tf.GradientTape() as inner:
-            inner.watch(xi)
-            misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
-        direction = tf.zeros_like(residuals)
-        outer.watch(direction)
-        pulled = inner.gradient(residuals, xi, direction)
+    misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
+    direction = tf.zeros_like(residuals)
+    (pulled,) = tf.gradients(residuals, xi, direction)
     if pulled is None:
         raise NoGradientError(problem.hook_name("forward"))
     if residuals.shape[1] is None or residuals.shape[1] >= space.size:
         with suppress(LookupError):
-            return misfit, residuals, _rows(outer, pulled, direction)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(xi)
-        misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
-    return misfit, residuals, tf.transpose(_rows(tape, residuals, xi), (0, 2, 1))
+            return misfit, residuals, _rows(pulled, direction)
+    return misfit, residuals, tf.transpose(_rows(residuals, xi), (0, 2, 1))
 
 
 def _regularizer(
     problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d)."""
-    with tf.GradientTape(persistent=True) as outer:
-        outer.watch(xi)
-        with tf.GradientTape() as inner:
-            inner.watch(xi)
-            value = regularizer(problem, space, xi, x)
-        gradient = inner.gradient(value, xi)
+    value = regularizer(problem, space, xi, x)
+    (gradient,) = tf.gradients(value, xi)
     if gradient is None:
         zeros = tf.zeros_like(xi)
         return value, zeros, tf.zeros((*xi.shape, xi.shape[1]), xi.dtype)
-    return value, gradient, _rows(outer, gradient, xi)
+    return value, gradient, _rows(gradient, xi)
 
 
-def _rows(tape: tf.GradientTape, target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
+def _rows(target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
     """Return the derivatives of each column of ``target`` (n, k) with respect to ``source`` (n, l), (n, k, l)."""
     size = target.shape[1]
 
     def row(unit: tf.Tensor) -> tf.Tensor:
-        ones = tf.zeros_like(target) + unit
-        return tape.gradient(target, source, ones, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # Graph mode's function: a tape that is asked several times differentiates every time loop twice beforehand.
+        return tf.gradients(tf.reduce_sum(target * unit), source, unconnected_gradients="zero")[0]
 
     units = tf.eye(size, dtype=target.dtype)
     if size <= WRITTEN_OUT:

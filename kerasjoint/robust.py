@@ -22,7 +22,7 @@ def _linear(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 def _huber(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     inside, root = z <= 1, tf.sqrt(tf.maximum(z, 1.0))
-    return tf.where(inside, z, 2 * root - 1), 1 / root, tf.where(inside, 0.0, -0.5 / root**3)
+    return tf.where(inside, z, 2 * root - 1), 1 / root, tf.where(inside, tf.zeros_like(z), -0.5 / root**3)
 
 
 def _soft_l1(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

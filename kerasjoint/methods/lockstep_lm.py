@@ -10,6 +10,7 @@ from kerasjoint.counting import CountingObjective
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
+from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Status
 
 FloatArray = NDArray[np.float64]
@@ -57,6 +58,17 @@ class LockstepLM(LocalMethod):
         super().__init__(max_iterations, tolerance)
         check_positive(first_step=first_step)
         self.first_step = first_step
+
+    @staticmethod
+    def applies_to(problem_set: ProblemSet) -> bool:
+        """Return whether the misfit is a sum over residuals that TensorFlow differentiates; others are refused.
+
+        Example
+        -------
+        >>> LockstepLM.applies_to(problem_set)
+        True
+        """
+        return problem_set.evaluator.has_jacobian
 
     def _advance(self, run: LocalRun) -> None:
         active = _Active(run, run.movable, self.first_step)
