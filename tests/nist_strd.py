@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kerasjoint import InverseProblem, ProblemSet, Unknown
 
-FOLDER = Path(__file__).parents[1] / "data" / "nist_strd"
+FOLDER = Path(__file__).parent / "data" / "nist_strd"
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FloatArray = NDArray[np.float64]
 
