@@ -177,7 +177,9 @@ class Evaluator:
     def _require_least_squares(self) -> None:
         name = self.problem.hook_name
         if not self.problem.is_least_squares:
-            expected = "the default, a sum over the residuals (a robust one, with robust_loss), for a Gauss-Newton method"
+            expected = (
+                "the default, a sum over the residuals (a robust one, with robust_loss), for a Gauss-Newton method"
+            )
             raise ArgumentError(name("misfit"), expected, "an own one")
         if self.route is Route.HOST:
             expected = "a simulator in TensorFlow or JAX, for a Gauss-Newton method, which needs Jacobians"
@@ -260,13 +262,14 @@ class Evaluator:
         return self._functions[key]
 
     def _plain(self, name: str) -> Callable[..., Any]:
-        return {
+        functions: dict[str, Callable[..., Any]] = {
             "value": self._value,
             "value_and_gradient": self._value_and_gradient,
             "normal_equations": partial(self._least_squares, normal_equations),
             "weighted_jacobian": partial(self._least_squares, weighted_jacobian),
             "predict": self._predict,
-        }[name]
+        }
+        return functions[name]
 
     def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         with values_only():

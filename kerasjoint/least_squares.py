@@ -20,8 +20,8 @@ def normal_equations(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the objective (n,), its gradient (n, d), and an approximation of its Hessian (n, d, d).
 
-    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, plus the exact Hessian of
-    the regularizer.
+    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, plus the exact Hessian
+    of the regularizer.
     """
     misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
     prior, prior_gradient, prior_hessian = _regularizer(problem, space, xi, x)

@@ -216,7 +216,7 @@ class ProblemSet:
     def normal_equations(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return losses (n,), gradients (n, d) and Gauss-Newton Hessians (n, d, d), where the misfit is a sum of squares.
+        """Return losses (n,), gradients (n, d) and Gauss-Newton Hessians (n, d, d) of a sum over residuals.
 
         The Hessian is 2 J^T J with the Jacobian J of the residuals, weighted where the loss is robust, plus the exact
         one of the regularizer. Otherwise as ``value_and_gradient``.

@@ -60,8 +60,8 @@ def robust_loss(name: str, scale: float, residuals: tf.Tensor) -> tf.Tensor:
 def robust_weights(name: str, scale: float, residuals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the weights (slope, curvature) of each residual in the least-squares model of the loss.
 
-    With J the Jacobian of residuals r, the loss has the gradient 2 J^T (slope r), and 2 J^T (curvature J) stands for its
-    Hessian: Triggs's correction, never negative.
+    With J the Jacobian of residuals r, the loss has the gradient 2 J^T (slope r), and 2 J^T (curvature J) stands for
+    its Hessian: Triggs's correction, never negative.
     """
     z = tf.square(residuals / scale)
     _, slope, change = ROBUST_LOSSES[name](z)

@@ -102,7 +102,11 @@ def uncertainty_at(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool
 
 def _combination(direction: FloatArray, labels: list[str]) -> str:
     largest = direction[np.abs(direction).argmax()]
-    terms = [(share, label) for share, label in zip(direction / largest, labels, strict=True) if abs(share) > NEGLIGIBLE]
+    terms = [
+        (share, label) for share, label in zip(direction / largest, labels, strict=True) if abs(share) > NEGLIGIBLE
+    ]
     first, *others = (f"{'' if share == 1 else f'{abs(share):.3g} '}{label}" for share, label in terms)
     signs = ["-" if share < 0 else "+" for share, _ in terms]
-    return ("-" if signs[0] == "-" else "") + first + "".join(f" {s} {t}" for s, t in zip(signs[1:], others, strict=True))
+    return (
+        ("-" if signs[0] == "-" else "") + first + "".join(f" {s} {t}" for s, t in zip(signs[1:], others, strict=True))
+    )

@@ -44,7 +44,7 @@ class LockstepLM(LocalMethod):
     max_iterations, tolerance
         As in ``LocalMethod``. A tolerance of 1e-15 goes on to what rounding allows, also from a bad start.
     first_step
-        Length that the first trial step, in normalised coordinates, does not exceed. The first damping is chosen for it.
+        The most that the first trial step is long, in normalised coordinates. It sets the first damping.
 
     Example
     -------

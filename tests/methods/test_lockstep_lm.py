@@ -55,7 +55,9 @@ def test_a_linear_problem_with_a_gaussian_prior_takes_one_step() -> None:
         precision = design.T @ design / noise**2 + np.diag(1 / SPREAD**2)
         mean = np.linalg.solve(precision, design.T @ problem_set.y[i] / noise**2 + MEAN / SPREAD**2)
         np.testing.assert_allclose(solution.xi[i], mean, rtol=1e-7)
-        np.testing.assert_allclose(solution.uncertainty(True).covariance[i], np.linalg.inv(precision), rtol=1e-10, atol=1e-15)
+        np.testing.assert_allclose(
+            solution.uncertainty(True).covariance[i], np.linalg.inv(precision), rtol=1e-10, atol=1e-15
+        )
     # The first damping is 1e-3: each step leaves a thousandth of the error.
     first = LockstepLM(first_step=100.0, max_iterations=1).solve(problem_set)
     np.testing.assert_allclose(first.xi, solution.xi, atol=2e-3 * np.abs(solution.xi).max())

@@ -109,7 +109,9 @@ def test_a_run_leaves_nothing_behind_for_the_next(problem_sets, solved, method: 
     assert_same_bits(expected, made(method).solve(problem_set, seed=0))
 
 
-@pytest.mark.parametrize("method", ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "lockstep-lm", "scipy-lbfgs"])
+@pytest.mark.parametrize(
+    "method", ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "lockstep-lm", "scipy-lbfgs"]
+)
 def test_a_second_problem_set_of_equal_shapes_traces_nothing(method: str) -> None:
     problem = TracedSampled()
     made(method).solve(problem.sample(4, 0), seed=0)
