@@ -55,7 +55,7 @@ def refinement(data: Path, n: int, method: str, name: str = "chaos") -> Run:
 
 
 def scipy_least_squares(data: Path, n: int) -> Run:
-    """Solve by SciPy's ``least_squares`` one instance after the other, with the same Jacobians, from the same starts."""
+    """Solve by SciPy's ``least_squares`` one instance after the other, with the same Jacobians and starts."""
     problem_set = _load(data, n, "chaos")
     space, evaluator, near = problem_set.space, problem_set.evaluator, start_near(data, n, "chaos")
 
