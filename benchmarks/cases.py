@@ -68,6 +68,17 @@ CASES = (
         ),
         repetitions=3,
     ),
+    Case(
+        "refinement from near the solution, Kuramoto-Sivashinsky, 128 points, 100 steps",
+        (32, 128),
+        (
+            Contender("kerasjoint LockstepLM", "chaos:refinement", {"method": "LockstepLM"}),
+            Contender("kerasjoint LockstepLBFGS", "chaos:refinement", {"method": "LockstepLBFGS"}),
+            Contender("SciPy least_squares loop, same Jacobians", "chaos:scipy_least_squares"),
+            Contender("Optimistix LevenbergMarquardt", "chaos_jax:optimistix_lm"),
+        ),
+        repetitions=3,
+    ),
     Case("L-BFGS, Kuramoto-Sivashinsky, 64 points, 250 steps", (128,), _optimisers(LONG), repetitions=3),
     Case(
         "LockstepLBFGS beside its evaluations, 128 points, 100 steps", (32, 128), _beside_floor("chaos"), repetitions=15

@@ -55,3 +55,9 @@ def check_options(argument: str, options: Mapping[str, Any] | None) -> dict[str,
     if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
         raise ArgumentError(argument, "a dict of options by name", describe(options))
     return dict(options or {})
+
+
+def check_positive(**values: float) -> None:
+    """Refuse arguments that are not positive numbers, by name."""
+    for name, value in values.items():
+        check_number(name, value, "a positive number", above=0)

@@ -50,13 +50,19 @@ class CountingObjective:
 
     def __call__(self, z: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Return losses and gradients at ``z`` (m, d) of the instances ``rows`` (m,)."""
-        start = time.perf_counter()
-        if self.problem_set.compile(len(rows)):
-            self.compile_seconds += time.perf_counter() - start
+        self._compile("value_and_gradient", len(rows))
         xi, slope = self.space.to_xi_and_slope(z, self.problem_set.guess[rows])
         loss, gradient = self.problem_set.value_and_gradient(xi, rows)
         self._note(z, rows, loss)
         return loss, gradient * slope
+
+    def normal_equations(self, z: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return losses, gradients and Gauss-Newton Hessians at ``z`` (m, d): one evaluation, as a gradient is."""
+        self._compile("normal_equations", len(rows))
+        xi, slope = self.space.to_xi_and_slope(z, self.problem_set.guess[rows])
+        loss, gradient, hessian = self.problem_set.normal_equations(xi, rows)
+        self._note(z, rows, loss)
+        return loss, gradient * slope, hessian * slope[:, :, None] * slope[:, None, :]
 
     def value(self, z: FloatArray, rows: Rows) -> FloatArray:
         """Return the losses at ``z`` (m, d), where a gradient need not exist."""
@@ -64,6 +70,11 @@ class CountingObjective:
         self.values[rows] += 1
         self._note(z, rows, loss)
         return loss
+
+    def _compile(self, function: str, m: int) -> None:
+        start = time.perf_counter()
+        if self.problem_set.compile(m, function):
+            self.compile_seconds += time.perf_counter() - start
 
     def _note(self, z: FloatArray, rows: Rows, loss: FloatArray) -> None:
         self.evaluations[rows] += 1

@@ -60,6 +60,16 @@ class WriteError(KerasjointError, OSError):
         return type(self), (self.path, self.why)
 
 
+class NoGradientError(ArgumentError):
+    """The objective does not depend on the unknowns in a way that TensorFlow can differentiate."""
+
+    def __init__(self, argument: str, expected: str = "", got: object = "") -> None:
+        expected = expected or (
+            "a result that depends on the unknowns through TensorFlow, or a method that needs no gradient"
+        )
+        super().__init__(argument, expected, got or "no gradient")
+
+
 class BackendError(KerasjointError, RuntimeError):
     """Keras is configured for a backend that cannot run TensorFlow simulators."""
 

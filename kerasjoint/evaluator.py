@@ -7,6 +7,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +18,10 @@ from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled, abstract_graph
 from kerasjoint.cores import cores
-from kerasjoint.errors import ArgumentError, KerasjointError, RouteWarning, SimulatorError
+from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
+from kerasjoint.least_squares import normal_equations, weighted_jacobian
 from kerasjoint.time_loop import values_only
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import compile_small_products
@@ -28,6 +30,8 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 EVALUATORS_KEPT = 32
+# How many tensors of the dtype of the unknowns each function returns; others return a structure.
+OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 3}
 HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 # How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
 WRAPPED = "kerasjoint_host"
@@ -63,7 +67,7 @@ class Evaluator:
     route
         How the simulator runs.
     values, gradients
-        How many instances were evaluated so far without, and with, their gradient; filling is not counted.
+        How many instances were evaluated so far without, and with, their gradient or Jacobian; filling is not counted.
 
     Values are computed in the dtype of the unknowns and data, float64 or float32.
 
@@ -117,6 +121,11 @@ class Evaluator:
                 got = f"one for float64 alone ({reason})"
             raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
 
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether the misfit is a sum over the residuals, on a route that TensorFlow differentiates twice."""
+        return self.problem.is_least_squares and self.route is not Route.HOST
+
     def has_gradient(self, n: int, data: Data) -> bool:
         """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
         key = "gradient", _shapes(data)
@@ -145,8 +154,36 @@ class Evaluator:
     def value_and_gradient(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """Return the losses (m,) and gradients (m, d); where either is not finite: +inf and zero."""
         self.gradients += len(rows)
-        value, gradient = self._run("value_and_gradient", xi, data, rows)
-        return value.numpy()[: len(rows)], gradient.numpy()[: len(rows)]
+        return self._arrays("value_and_gradient", xi, data, rows)
+
+    def normal_equations(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the losses (m,), gradients (m, d) and Gauss-Newton Hessians (m, d, d); not finite: +inf and zeros.
+
+        Only where the evaluator ``has_jacobian``.
+        """
+        self._require_least_squares()
+        self.gradients += len(rows)
+        return self._arrays("normal_equations", xi, data, rows)
+
+    def weighted_jacobian(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the misfits (m,), Jacobians of the residuals (m, k, d) and Hessians of the regularizers (m, d, d).
+
+        The rows of the Jacobian have the square root of the weights of a robust loss. Not finite: +inf and zeros.
+        """
+        self._require_least_squares()
+        self.gradients += len(rows)
+        return self._arrays("weighted_jacobian", xi, data, rows)
+
+    def _require_least_squares(self) -> None:
+        name = self.problem.hook_name
+        if not self.problem.is_least_squares:
+            expected = (
+                "the default, a sum over the residuals (a robust one, with robust_loss), for a Gauss-Newton method"
+            )
+            raise ArgumentError(name("misfit"), expected, "an own one")
+        if self.route is Route.HOST:
+            expected = "a simulator in TensorFlow or JAX, for a Gauss-Newton method, which needs Jacobians"
+            raise ArgumentError(name("forward"), expected, f"one that runs as {self.route.value}")
 
     def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
         """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), in the dtype of ``xi``."""
@@ -180,16 +217,16 @@ class Evaluator:
 
         return evaluate(xi)
 
-    def compile(self, m: int, data: Data, guess: FloatArray) -> bool:
-        """Compile the gradient for ``m`` instances now, unless it was; return whether it was not."""
+    def compile(self, m: int, data: Data, guess: FloatArray, function: str = "value_and_gradient") -> bool:
+        """Compile a function, by default the gradient, for ``m`` instances now, unless it was; return if it was not."""
         if self.route is Route.HOST:
             return False
         chunk = self.problem.chunk
-        key = (self.route, sizes_side_by_side(m, chunk) or padded_size(m, chunk), cores(), _shapes(data))
+        key = (function, self.route, sizes_side_by_side(m, chunk) or padded_size(m, chunk), cores(), _shapes(data))
         if key in self._compiled_sizes:
             return False
         rows = np.arange(m) % len(guess)
-        self._run("value_and_gradient", guess[rows], data, rows)
+        self._run(function, guess[rows], data, rows)
         self._compiled_sizes.add(key)
         return True
 
@@ -199,6 +236,9 @@ class Evaluator:
             return False
         self._leave(Route.TENSORFLOW, _reason(error))
         return True
+
+    def _arrays(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
+        return tuple(part.numpy()[: len(rows)] for part in self._run(name, xi, data, rows))
 
     def _run(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
         if self.route is Route.HOST:
@@ -216,18 +256,20 @@ class Evaluator:
             raise SimulatorError(name, f"{type(error).__name__} while it ran: {error.message}") from error
 
     def _function(self, name: str, jit_compile: bool) -> Compiled:
-        outputs = {"value": 1, "value_and_gradient": 2}.get(name)
         key = name, jit_compile
         if key not in self._functions:
-            self._functions[key] = Compiled(self._plain(name), self.problem.chunk, jit_compile, outputs)
+            self._functions[key] = Compiled(self._plain(name), self.problem.chunk, jit_compile, OUTPUTS.get(name))
         return self._functions[key]
 
     def _plain(self, name: str) -> Callable[..., Any]:
-        return {
+        functions: dict[str, Callable[..., Any]] = {
             "value": self._value,
             "value_and_gradient": self._value_and_gradient,
+            "normal_equations": partial(self._least_squares, normal_equations),
+            "weighted_jacobian": partial(self._least_squares, weighted_jacobian),
             "predict": self._predict,
-        }[name]
+        }
+        return functions[name]
 
     def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         with values_only():
@@ -250,6 +292,16 @@ class Evaluator:
             raise NoGradientError(self.problem.hook_name("forward"))
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
+
+    def _least_squares(
+        self, function: Callable[..., tuple[tf.Tensor, ...]], xi: tf.Tensor, x: Condition, y: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        loss, *parts = function(self.problem, self.space, xi, x, y)
+        finite = tf.math.is_finite(loss)
+        for part in parts:
+            finite &= tf.reduce_all(tf.math.is_finite(part), axis=list(range(1, part.shape.rank)))
+        loss = tf.where(finite, loss, float("inf"))
+        return loss, *(tf.where(tf.reshape(finite, (-1, *[1] * (part.shape.rank - 1))), part, 0.0) for part in parts)
 
     def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), dtype), tuple(data))
@@ -277,16 +329,6 @@ class Evaluator:
         self.route = route
         name = self.problem.hook_name("forward")
         warnings.warn(f"{name} cannot be compiled by XLA and runs slower, as {route.value}: {reason}", RouteWarning, 2)
-
-
-class NoGradientError(ArgumentError):
-    """The objective does not depend on the unknowns in a way that TensorFlow can differentiate."""
-
-    def __init__(self, argument: str, expected: str = "", got: object = "") -> None:
-        expected = expected or (
-            "a result that depends on the unknowns through TensorFlow, or a method that needs no gradient"
-        )
-        super().__init__(argument, expected, got or "no gradient")
 
 
 _shared: OrderedDict[tuple[type, str], Evaluator] = OrderedDict()

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError, KerasjointError, SimulatorError
 from kerasjoint.libraries import LIBRARIES, PACKAGE
+from kerasjoint.robust import check_robust
 from kerasjoint.unknown import Unknown, UnknownSpace
 
 Condition = dict[str, tf.Tensor]
@@ -30,9 +31,18 @@ class Hooks(Protocol):
 
     unknowns: Sequence[Unknown]
     chunk: int | None
+    robust_loss: str
+    robust_scale: float
+
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether the misfit is a sum over the residuals."""
 
     def forward(self, xi: dict[str, tf.Tensor], x: Condition) -> Any:
         """Simulate."""
+
+    def residuals(self, prediction: Any, y: tf.Tensor, x: Condition) -> Any:
+        """Return the residuals, (n, ...) each."""
 
     def misfit(self, prediction: Any, y: tf.Tensor, x: Condition) -> tf.Tensor:
         """Measure what separates prediction and observation, (n,)."""
@@ -56,6 +66,7 @@ def check_hooks(problem: Hooks) -> None:
         except TypeError:
             got = f"{name}{inspect.signature(getattr(problem, name))}"
             raise ArgumentError(problem.hook_name(name), f"{name}({', '.join(arguments)})", got) from None
+    check_robust(problem.robust_loss, problem.robust_scale, type(problem).__name__)
 
 
 def predict(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition) -> Any:
@@ -67,7 +78,22 @@ def objective(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, 
     """Return misfit + regularizer at flat unknowns (n, d), one number per instance, (n,)."""
     prediction = predict(problem, space, xi, x)
     misfit = _per_instance(problem, "misfit", xi, prediction, y, dict(x))
-    return misfit + _per_instance(problem, "regularizer", xi, space.unflatten(xi), dict(x))
+    return misfit + regularizer(problem, space, xi, x)
+
+
+def misfit_and_residuals(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the misfit (n,) and all residuals of each instance in one row, (n, m), at flat unknowns (n, d)."""
+    prediction = predict(problem, space, xi, x)
+    misfit = _per_instance(problem, "misfit", xi, prediction, y, dict(x))
+    parts = tf.nest.flatten(_call(problem, "residuals", prediction, y, dict(x)))
+    return misfit, tf.concat([tf.reshape(part, (xi.shape[0], -1)) for part in parts], axis=1)
+
+
+def regularizer(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition) -> tf.Tensor:
+    """Return what is added to the misfit, (n,), at flat unknowns (n, d)."""
+    return _per_instance(problem, "regularizer", xi, space.unflatten(xi), dict(x))
 
 
 def _per_instance(problem: Hooks, hook: str, xi: tf.Tensor, *arguments: Any) -> tf.Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import evaluator_of
+from kerasjoint.robust import robust_loss
 from kerasjoint.unknown import Unknown, UnknownSpace, as_float_array
 
 FloatArray = NDArray[np.float64]
@@ -48,6 +49,9 @@ class InverseProblem:
         for more than a millisecond: the chunks then spread over the processor's cores.
     periodic
         Axes of the observation, counted from 0 after the instances, that wrap around, as convolutions then do.
+    robust_loss, robust_scale
+        How much a residual r counts: ``"linear"``, r^2; ``"huber"`` or ``"soft_l1"``, less than r^2 where r is beyond
+        the scale, so that outliers pull less. As ``loss`` and ``f_scale`` of ``scipy.optimize.least_squares``.
     solved_tolerance
         How far above the objective of the true unknowns a loss still counts as solved, by default.
     shown_unknown
@@ -65,6 +69,8 @@ class InverseProblem:
     unknowns: Sequence[Unknown] = ()
     chunk: int | None = None
     periodic: tuple[int, ...] = ()
+    robust_loss: str = "linear"
+    robust_scale: float = 1.0
     solved_tolerance: ClassVar[float] = 1e-9
     shown_unknown: str | None = None
 
@@ -108,9 +114,12 @@ class InverseProblem:
         return tf.ensure_shape(prediction, y.shape) - y
 
     def misfit(self, prediction: Any, y: tf.Tensor, x: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Measure what separates prediction and observation, (n,): the sum of squared residuals unless overridden."""
+        """Measure what separates prediction and observation, (n,): the sum of squared residuals unless overridden.
+
+        With a ``robust_loss``, the sum of what the residuals count.
+        """
         parts = tf.nest.flatten(self.residuals(prediction, y, x))
-        return tf.add_n([_sum_of_squares(part, y.shape[0]) for part in parts])
+        return tf.add_n([_sum(robust_loss(self.robust_loss, self.robust_scale, part), y.shape[0]) for part in parts])
 
     def regularizer(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return what is added to the misfit, (n,): the negative logarithm of a prior, or a penalty; default: zero.
@@ -165,6 +174,11 @@ class InverseProblem:
     def picture(self) -> dict[str, NDArray[Any]]:
         """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
         return {}
+
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether the misfit is the default, a sum over the residuals, as Gauss-Newton methods need."""
+        return type(self).misfit is InverseProblem.misfit
 
     def hook_name(self, hook: str) -> str:
         """Return what messages call a method such as ``forward``."""
@@ -222,7 +236,7 @@ class InverseProblem:
         return tf.nest.map_structure(np.asarray, prediction)
 
 
-def _sum_of_squares(residuals: tf.Tensor, n: int) -> tf.Tensor:
-    if residuals.shape.rank is None:
-        residuals = tf.reshape(residuals, (n, -1))
-    return tf.reduce_sum(tf.square(residuals), axis=list(range(1, residuals.shape.rank)))
+def _sum(counts: tf.Tensor, n: int) -> tf.Tensor:
+    if counts.shape.rank is None:
+        counts = tf.reshape(counts, (n, -1))
+    return tf.reduce_sum(counts, axis=list(range(1, counts.shape.rank)))

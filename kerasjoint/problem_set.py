@@ -220,9 +220,23 @@ class ProblemSet:
             raise ArgumentError(name, f"{len(guess)} unknowns as asked for", f"{len(xi)}")
         return self.space.to_z(self.space.move_inside(xi, 1e-9), guess)
 
-    def compile(self, m: int | None = None) -> bool:
-        """Compile the gradient for ``m`` instances now, by default all; return whether that was still to do."""
-        return self.evaluator.compile(len(self) if m is None else m, self.data, self.guess)
+    def normal_equations(
+        self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return losses (n,), gradients (n, d) and Gauss-Newton Hessians (n, d, d) of a sum over residuals.
+
+        The Hessian is 2 J^T J with the Jacobian J of the residuals, weighted where the loss is robust, plus the exact
+        one of the regularizer. Otherwise as ``value_and_gradient``.
+        """
+        flat, rows = self._batch(xi, instances)
+        return self.evaluator.normal_equations(flat, self.data, rows)
+
+    def compile(self, m: int | None = None, function: str = "value_and_gradient") -> bool:
+        """Compile a function, by default the gradient, for ``m`` instances now, by default all.
+
+        Returns whether that was still to do.
+        """
+        return self.evaluator.compile(len(self) if m is None else m, self.data, self.guess, function)
 
     def arrays(self) -> Arrays:
         """Return x, y, guess and truth under the names that ``save`` gives them."""

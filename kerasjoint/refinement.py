@@ -1,17 +1,23 @@
-"""Refinement: L-BFGS on the true objective, started from a method's solution."""
+"""Refinement: a local method on the true objective, started from a method's solution."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+from kerasjoint.methods.lockstep_lm import LockstepLM
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution
+from kerasjoint.solution import Solution, Status, with_runs
 
 FIRST_STEP = 0.01
+# Up to so many unknowns, a time loop carries all tangents along, and a Jacobian costs about what a gradient costs.
+FEW_UNKNOWNS = 8
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -47,8 +53,9 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     solution
         Where to start.
     method
-        The local method, with its own settings, or its name. Default: ``LockstepLBFGS(first_step=0.01)``, whose first
-        trial step is short, since the minimum sought is the one nearby; the line search lengthens it where that pays.
+        The local method, with its own settings, or its name. Default: ``LockstepLM()`` where it applies and the
+        unknowns are at most eight, and ``LockstepLBFGS(first_step=0.01)`` for the other problems and for instances that
+        it leaves unconverged. The first trial step is short, since the minimum sought is the one nearby.
 
     Returns
     -------
@@ -67,8 +74,10 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     # The solution's normalised coordinates mean other unknowns where the guess is another.
     if not (solution.is_of(problem_set) and (own.guess == problem_set.guess).all()):
         raise ArgumentError("solution", "a solution of this problem set, with its guess and constants", f"one of {own}")
-    chosen = LockstepLBFGS(first_step=FIRST_STEP) if method is None else local_method_of("method", method)
-    refined = chosen.solve(problem_set, start=solution.z)
+    if method is None:
+        refined = _by_default(problem_set, solution.z)
+    else:
+        refined = local_method_of("method", method).solve(problem_set, start=solution.z)
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())
     history["seconds"] += solution.seconds
@@ -85,3 +94,16 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
         history=history,
         solver=f"{solution.solver}, {refined.solver}",
     )
+
+
+def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
+    """Refine by least squares, and by L-BFGS what that does not apply to or leaves unconverged."""
+    quasi_newton = LockstepLBFGS(first_step=FIRST_STEP)
+    if problem_set.space.size > FEW_UNKNOWNS or not LockstepLM.applies_to(problem_set):
+        return quasi_newton.solve(problem_set, start=start)
+    refined = LockstepLM().solve(problem_set, start=start)
+    left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS)))
+    if not left.size:
+        return refined
+    again = quasi_newton.solve(problem_set[left], start=refined.z[left])
+    return replace(with_runs(refined, left, again), solver=f"{refined.solver}, {again.solver}")

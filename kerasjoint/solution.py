@@ -19,6 +19,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.uncertainty import Uncertainty, uncertainty_at
 
 FloatArray = NDArray[np.float64]
 
@@ -180,8 +181,31 @@ class Solution:
         """Return whether this is a solution of ``problem_set``, or of one built from the same data and constants."""
         return self.problem_set is problem_set or self.problem_set.fingerprint == problem_set.fingerprint
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known."""
+    def uncertainty(self, absolute_sigma: bool = False) -> Uncertainty:
+        """Return covariance, standard errors and correlations of the unknowns, evaluated now: one Jacobian each.
+
+        The covariance is that of least squares linearised at ``xi``, as of ``scipy.optimize.curve_fit``:
+        noise^2 (J^T J + H / 2)^-1 with the Jacobian J of the residuals and the Hessian H of the regularizer, in which a
+        Gaussian prior of twice its negative logarithm counts exactly. Bounds are ignored, as there.
+
+        Parameters
+        ----------
+        absolute_sigma
+            Whether residuals are in units of the noise, because ``residuals`` divides by it. Otherwise (as in
+            ``curve_fit``) the noise is estimated: misfit over the number of residuals minus that of the unknowns, of
+            which a prior leaves a part.
+
+        Example
+        -------
+        >>> solution.uncertainty().standard_errors       # (n, d)
+        """
+        return uncertainty_at(self.problem_set, self.xi, absolute_sigma)
+
+    def to_frame(self, uncertainty: Uncertainty | None = None) -> pd.DataFrame:
+        """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known.
+
+        With the ``uncertainty`` of this solution, also the standard error of each unknown.
+        """
         labels = self.problem_set.space.labels
         frame = pd.DataFrame(self.xi, columns=labels)
         frame.insert(0, "instance", np.arange(len(self)))
@@ -193,6 +217,9 @@ class Solution:
         if self.confirmation is not None:
             frame["starts"], frame["hits"] = self.confirmation.starts, self.confirmation.hits
             frame["missed"], frame["confirmed"] = self.confirmation.missed, self.confirmation.confirmed
+        if uncertainty is not None:
+            for column, label in enumerate(labels):
+                frame[f"standard error {label}"] = uncertainty.standard_errors[:, column]
         if self.problem_set.truth is not None:
             for column, label in enumerate(labels):
                 frame[f"true {label}"] = self.problem_set.truth[:, column]

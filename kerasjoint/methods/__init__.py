@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kerasjoint.methods.amortized_multi_start import AmortizedMultiStart
     from kerasjoint.methods.lbfgs import LBFGS
     from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+    from kerasjoint.methods.lockstep_lm import LockstepLM
     from kerasjoint.methods.multi_start import MultiStart
     from kerasjoint.methods.neural_adjoint import NeuralAdjoint
     from kerasjoint.methods.reparameterized import Reparameterized
@@ -23,6 +24,7 @@ METHODS = Registry(
     {
         "lbfgs": (f"{_HERE}.lbfgs:LBFGS", "batched L-BFGS of TensorFlow Probability, every instance for itself"),
         "lockstep-lbfgs": (f"{_HERE}.lockstep_lbfgs:LockstepLBFGS", "batched L-BFGS, no instance waits for another"),
+        "lockstep-lm": (f"{_HERE}.lockstep_lm:LockstepLM", "batched Levenberg-Marquardt, for sums of squares"),
         "scipy-lbfgs": (f"{_HERE}.scipy_lbfgs:ScipyLBFGS", "SciPy's L-BFGS-B, one instance after the other"),
         "multi-start": (f"{_HERE}.multi_start:MultiStart", "batched L-BFGS from many random starts"),
         "amortized-multi-start": (
@@ -42,6 +44,7 @@ __all__ = [
     "METHODS",
     "AmortizedMultiStart",
     "LockstepLBFGS",
+    "LockstepLM",
     "MultiStart",
     "NeuralAdjoint",
     "Reparameterized",

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_number
+from kerasjoint.checks import check_count, check_positive
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
@@ -51,22 +51,21 @@ class LocalMethod(Method):
     ----------
     max_iterations
         At most so many iterations per instance.
-    history_size
-        Number of correction pairs.
     tolerance
         Converged when the largest component of the gradient is at most this times its largest component at the start.
-    first_step
-        Length of the first trial step, in normalised coordinates. 1 is what SciPy takes.
+
+    Attributes
+    ----------
+    second_order
+        Whether it works with Gauss-Newton Hessians.
     """
 
-    def __init__(
-        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 1.0
-    ) -> None:
-        check_positive(tolerance=tolerance, first_step=first_step)
+    second_order: ClassVar[bool] = False
+
+    def __init__(self, max_iterations: int = 200, tolerance: float = 1e-12) -> None:
+        check_positive(tolerance=tolerance)
         self.max_iterations = check_count("max_iterations", max_iterations)
-        self.history_size = check_count("history_size", history_size)
         self.tolerance = tolerance
-        self.first_step = first_step
 
     def solve(self, problem_set: ProblemSet, seed: int = 0, *, start: NDArray[np.float64] | None = None) -> Solution:
         """Solve all instances.
@@ -86,7 +85,7 @@ class LocalMethod(Method):
         """Solve all instances as ``solve`` does; return the whole run, with the points on the way."""
         z = check_start(problem_set, start)
         with stage(self.name, total=len(z)) as done:
-            run = LocalRun(problem_set, z, self.first_step, self.max_iterations, done)
+            run = LocalRun(problem_set, z, self.max_iterations, done, self.second_order)
             if run.movable.size:
                 self._advance(run)
         return run
@@ -94,6 +93,28 @@ class LocalMethod(Method):
     @abstractmethod
     def _advance(self, run: LocalRun) -> None:
         """Move the instances that can, report every iteration to ``run``, and set how each of them ended."""
+
+
+class QuasiNewtonMethod(LocalMethod):
+    """A local method that estimates curvature from the gradients on the way.
+
+    Parameters
+    ----------
+    max_iterations, tolerance
+        As in ``LocalMethod``.
+    history_size
+        Number of correction pairs.
+    first_step
+        Length of the first trial step, in normalised coordinates. 1 is what SciPy takes.
+    """
+
+    def __init__(
+        self, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12, first_step: float = 1.0
+    ) -> None:
+        super().__init__(max_iterations, tolerance)
+        check_positive(first_step=first_step)
+        self.history_size = check_count("history_size", history_size)
+        self.first_step = first_step
 
 
 def check_problem_set(problem_set: object, argument: str = "problem_set") -> ProblemSet:
@@ -124,12 +145,6 @@ def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> N
     if not np.isfinite(start).all():
         raise ArgumentError("start", "finite numbers", "NaN or infinity")
     return start
-
-
-def check_positive(**values: float) -> None:
-    """Refuse arguments that are not positive numbers, by name."""
-    for name, value in values.items():
-        check_number(name, value, "a positive number", above=0)
 
 
 def check_method(argument: str, method: object, *, local: bool = False) -> None:

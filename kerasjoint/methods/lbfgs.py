@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kerasjoint.cores import usable_cores
 from kerasjoint.counting import CountingObjective
 from kerasjoint.errors import ArgumentError, describe
-from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.solution import Status
@@ -27,7 +27,7 @@ LINE_SEARCH_EVALUATIONS = 30
 SHORTER_STEP = 0.1
 
 
-class LBFGS(LocalMethod):
+class LBFGS(QuasiNewtonMethod):
     """``tfp.optimizer.lbfgs_minimize`` for many instances, in float64.
 
     Each instance's objective is scaled so that its first trial step has length ``first_step`` in normalised coordinates
@@ -38,7 +38,7 @@ class LBFGS(LocalMethod):
     Parameters
     ----------
     max_iterations, history_size, tolerance, first_step
-        As in ``LocalMethod``; ``max_iterations`` counts over all restarts.
+        As in ``QuasiNewtonMethod``; ``max_iterations`` counts over all restarts.
     restarts
         How often an instance may start again after a failed line search.
 
@@ -78,7 +78,7 @@ class LBFGS(LocalMethod):
 
         ``gradient``, of all instances at their current points, is kept up to date.
         """
-        scale = run.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
+        scale = self.first_step * SHORTER_STEP**attempt / np.linalg.norm(gradient[rows], axis=1)
         tolerance = self.tolerance * run.largest[rows] * scale
         state = loop.start(run.z[rows], run.loss[rows] * scale, gradient[rows] * scale[:, None])
         began_at = run.loss[rows]

@@ -37,12 +37,12 @@ class LocalRun:
         The instances.
     start
         Normalised coordinates, (n, d). Loss and gradient are evaluated there.
-    first_step
-        Length of the first trial step.
     max_iterations
         The largest number of iterations of an instance.
     done
         Takes how many instances ended, for showing progress.
+    second_order
+        Whether to evaluate the Gauss-Newton Hessian too.
 
     Attributes
     ----------
@@ -50,14 +50,14 @@ class LocalRun:
         The tracked objective.
     z, loss, iterations
         Where each instance is now, and after how many iterations.
-    gradient
-        At the start, (n, d).
+    gradient, hessian
+        At the start, (n, d) and, if it was asked for, (n, d, d).
     status
         How each instance ended; ``RUNNING`` until that is set.
 
     Example
     -------
-    >>> run = LocalRun(problem_set, start, first_step=1.0, max_iterations=200)
+    >>> run = LocalRun(problem_set, start, max_iterations=200)
     >>> run.reach(rows, z, loss)
     >>> run.solution("lbfgs", "LBFGS")
     """
@@ -66,16 +66,17 @@ class LocalRun:
         self,
         problem_set: ProblemSet,
         start: FloatArray,
-        first_step: float,
         max_iterations: int,
         done: Callable[[int], None] = lambda count: None,
+        second_order: bool = False,
     ) -> None:
         self._began = time.perf_counter()
         self.objective = CountingObjective(problem_set)
-        self.first_step = first_step
         self._done = done
         self.z = start.copy()
-        self.loss, self.gradient = self.objective(start, np.arange(len(start)))
+        evaluate = self.objective.normal_equations if second_order else self.objective
+        self.loss, self.gradient, *hessian = evaluate(start, np.arange(len(start)))
+        self.hessian = hessian[0] if hessian else None
         self.status = initial_status(self.loss, self.gradient)
         # Where only the gradient is not finite, as at a norm of zero, the start is a point all the same.
         immovable = np.flatnonzero(self.status == Status.NON_FINITE)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.counting import CountingObjective
-from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.line_search import LineSearch
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import Stagnation, stalled_status
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 
 
-class LockstepLBFGS(LocalMethod):
+class LockstepLBFGS(QuasiNewtonMethod):
     """L-BFGS in which every instance has its own history and line search, and no instance waits for another.
 
     Each round evaluates one trial point of every instance that is not done, in one batch on all cores. So the cost is
@@ -28,7 +28,7 @@ class LockstepLBFGS(LocalMethod):
     fails too, where the decrease to be expected is below rounding, and where it stagnates: gains below 1e-9 of the loss
     that do not grow.
 
-    Its parameters are those of ``LocalMethod``.
+    Its parameters are those of ``QuasiNewtonMethod``.
 
     Example
     -------
@@ -39,7 +39,7 @@ class LockstepLBFGS(LocalMethod):
 
     def _advance(self, run: LocalRun) -> None:
         rows = run.movable
-        active = _Active(run, rows, self.history_size)
+        active = _Active(run, rows, self.history_size, self.first_step)
         while active.rows.size:
             moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
             run.reach(active.rows[moved], active.z[moved], active.loss[moved])
@@ -52,13 +52,13 @@ class LockstepLBFGS(LocalMethod):
 class _Active:
     """The instances that are not done: iterate, history and line search of each, in arrays with m on axis 0."""
 
-    def __init__(self, run: LocalRun, rows: NDArray[np.intp], history_size: int) -> None:
+    def __init__(self, run: LocalRun, rows: NDArray[np.intp], history_size: int, first_step: float) -> None:
         z, loss, gradient = run.z[rows], run.loss[rows], run.gradient[rows]
         m, size = z.shape
         self.rows, self.z, self.loss, self.gradient = rows, z, loss, gradient
         self.iterations = np.zeros(m, dtype=np.int64)
         self._largest_at_start = run.largest[rows]
-        self._length = np.full(m, run.first_step)
+        self._length = np.full(m, first_step)
         # Correction pairs in a ring, the latest at (pairs - 1) mod history_size; unused ones are zero: no correction.
         self._pairs = np.zeros(m, dtype=np.int64)
         self._moves, self._changes = np.zeros((2, m, history_size, size))
@@ -66,7 +66,7 @@ class _Active:
         # Where the line search's best trial is.
         self._near_z, self._near_loss, self._near_gradient = z.copy(), loss.copy(), gradient.copy()
         self._stagnation = Stagnation(loss)
-        self._direction = -gradient * (run.first_step / run.norm[rows])[:, None]
+        self._direction = -gradient * (first_step / run.norm[rows])[:, None]
         self._search = LineSearch(loss, np.vecdot(gradient, self._direction))
 
     def keep(self, mask: Mask) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
-from kerasjoint.methods.base import LocalMethod
+from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.stopping import stalled_status
 from kerasjoint.solution import Status
@@ -14,13 +14,13 @@ from kerasjoint.solution import Status
 FloatArray = NDArray[np.float64]
 
 
-class ScipyLBFGS(LocalMethod):
+class ScipyLBFGS(QuasiNewtonMethod):
     """``scipy.optimize.minimize(method="L-BFGS-B")`` on one instance after the other, in normalised coordinates.
 
     Bounds are those of the unknowns, through the same tanh as everywhere; SciPy sees none. Its first trial step has
     length 1 always: for another ``first_step`` it gets coordinates in that unit.
 
-    Its parameters are those of ``LocalMethod``.
+    Its parameters are those of ``QuasiNewtonMethod``.
 
     Example
     -------
@@ -34,7 +34,7 @@ class ScipyLBFGS(LocalMethod):
             run.end(np.array([i]), self._minimize(run, i))
 
     def _minimize(self, run: LocalRun, instance: np.intp) -> Status:
-        row, unit = np.array([instance]), run.first_step
+        row, unit = np.array([instance]), self.first_step
         start = run.z[instance]
         scale = unit / float(run.norm[instance])
         tolerance = self.tolerance * float(run.largest[instance]) * scale * unit

@@ -17,20 +17,21 @@ SMALL_GRADIENT = 1e-4
 
 
 class Stagnation:
-    """Finds which instances had five idle iterations since they last gained 1e-9 of their loss.
+    """Finds which instances had five idle iterations since they last gained ``least_gain``, 1e-9, of their loss.
 
     Idle is an iteration that gains no more than the one before. Where gains grow, an optimiser leaves a plateau, such
     as a bound in normalised coordinates, with longer and longer steps: these are waited for.
     """
 
-    def __init__(self, loss: FloatArray) -> None:
+    def __init__(self, loss: FloatArray, least_gain: float = STAGNATION) -> None:
+        self._least_gain = least_gain
         self._reference, self._previous = loss.copy(), loss.copy()
         self._gain = np.zeros(len(loss))
         self._idle = np.zeros(len(loss), dtype=int)
 
     def update(self, loss: FloatArray, moved: Mask) -> Mask:
         """Record the losses (m,) of instances after an iteration, where ``moved``; return where nothing happens."""
-        gained = moved & (self._reference - loss > STAGNATION * np.abs(self._reference))
+        gained = moved & (self._reference - loss > self._least_gain * np.abs(self._reference))
         self._reference = np.where(gained, loss, self._reference)
         gain = self._previous - loss
         idle = moved & ~(gain > self._gain)
@@ -41,7 +42,8 @@ class Stagnation:
     def keep(self, mask: Mask) -> None:
         """Drop the other instances."""
         for name, value in vars(self).items():
-            setattr(self, name, value[mask])
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[mask])
 
 
 def stalled_status(largest: FloatArray) -> NDArray[np.int8]:

@@ -15,7 +15,7 @@ def test_status_at_the_start() -> None:
 def test_checkpoints_line_up_instances_that_advance_at_their_own_pace() -> None:
     problem_set = decay_set(Decay(), n=3)
     start = np.zeros((3, 1))
-    run = LocalRun(problem_set, start, first_step=1.0, max_iterations=50)
+    run = LocalRun(problem_set, start, max_iterations=50)
     for row, iterations in ((2, 4), (0, 2)):
         for k in range(1, iterations + 1):
             z = np.array([[0.01 * k]])

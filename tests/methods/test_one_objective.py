@@ -97,7 +97,8 @@ def test_every_method_finds_the_most_probable_unknowns(parabolas: ProblemSet, na
     solution = solve(parabolas, SHORT.get(name, name), seed=1)
     np.testing.assert_allclose(solution.loss, loss, rtol=1e-9)
     np.testing.assert_allclose(solution.xi, xi, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(solution.loss, parabolas.objective(solution.xi))
+    # XLA adds up in another order beside a Jacobian.
+    np.testing.assert_allclose(solution.loss, parabolas.objective(solution.xi), rtol=1e-14)
     assert solution.solved.all()
 
 
@@ -147,6 +148,10 @@ PLAIN = {"scipy-lbfgs", "lockstep-lbfgs", "lbfgs"}
 @pytest.mark.parametrize("library", WRAPPED)
 def test_every_method_takes_simulators_of_other_libraries(library: str, name: str) -> None:
     problem_set = Wrapped(WRAPPED[library]).sample(4, seed=0)
+    if (library, name) == ("numpy", "lockstep-lm"):
+        with pytest.raises(ArgumentError, match=r"Wrapped\.forward: expected a simulator in TensorFlow or JAX"):
+            solve(problem_set, name)
+        return
     solution = solve(problem_set, SHORT.get(name, name), seed=1)
     np.testing.assert_allclose(solution.xi, problem_set.truth, rtol=1e-7)
     assert solution.solved.all()

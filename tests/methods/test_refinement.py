@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, refine, solve
-from kerasjoint.methods import LBFGS, LockstepLBFGS, Reparameterized, ScipyLBFGS, Supervised
+from kerasjoint.methods import LBFGS, LockstepLBFGS, LockstepLM, Reparameterized, ScipyLBFGS, Supervised
 from kerasjoint.problems import Billiards
 from kerasjoint.solution import best_of
 
@@ -19,7 +19,7 @@ def rough(decay: ProblemSet) -> Solution:
 @pytest.mark.parametrize("method", [None, LBFGS(), ScipyLBFGS()], ids=["default", "lbfgs", "scipy"])
 def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, method: object) -> None:
     refined = refine(decay, rough, method)
-    alone = (method or LockstepLBFGS(first_step=0.01)).solve(decay, start=rough.z)
+    alone = (method or LockstepLM()).solve(decay, start=rough.z)
     assert (refined.loss <= rough.loss).all()
     np.testing.assert_allclose(refined.xi, decay.truth, rtol=1e-9)
     np.testing.assert_array_equal(refined.xi, alone.xi)
@@ -27,7 +27,7 @@ def test_it_polishes_and_adds_the_cost(decay: ProblemSet, rough: Solution, metho
         np.testing.assert_array_equal(getattr(refined, name), getattr(rough, name) + getattr(alone, name))
     assert refined.seconds > rough.seconds
     assert refined.method == "lbfgs + refine"
-    assert refined.solver == f"LBFGS, {type(method or LockstepLBFGS()).__name__}"
+    assert refined.solver == f"LBFGS, {type(method or LockstepLM()).__name__}"
     assert refined.history["evaluations"].iloc[-1] == refined.evaluations.mean()
     assert refined.history["mean"].iloc[0] == pytest.approx(rough.loss.mean(), rel=1e-12)
 

@@ -1,0 +1,87 @@
+"""Least squares inside compiled code: Jacobians of the residuals, and the normal equations made of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import tensorflow as tf
+
+from kerasjoint.errors import NoGradientError
+from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals, regularizer
+from kerasjoint.robust import robust_weights
+from kerasjoint.unknown import UnknownSpace
+
+# Further rows of a Jacobian are computed in a loop, since each written out takes time to compile.
+WRITTEN_OUT = 9
+
+
+def normal_equations(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the objective (n,), its gradient (n, d), and an approximation of its Hessian (n, d, d).
+
+    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, plus the exact Hessian
+    of the regularizer.
+    """
+    misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
+    prior, prior_gradient, prior_hessian = _regularizer(problem, space, xi, x)
+    slope, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
+    gradient = 2 * tf.linalg.matvec(transposed, slope * residuals)
+    hessian = 2 * tf.matmul(transposed * curvature[:, None, :], transposed, transpose_b=True)
+    return misfit + prior, gradient + prior_gradient, hessian + prior_hessian
+
+
+def weighted_jacobian(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the misfit (n,), the Jacobian W^(1/2) J (n, m, d), and the Hessian of the regularizer (n, d, d)."""
+    misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
+    _, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
+    jacobian = tf.transpose(transposed * tf.sqrt(curvature)[:, None, :], (0, 2, 1))
+    return misfit, jacobian, _regularizer(problem, space, xi, x)[2]
+
+
+def _linearized(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return misfit (n,), residuals (n, m), and the transpose of their Jacobian, (n, d, m).
+
+    J^T u is linear in u, so its derivatives with respect to u are the rows. Where tangents of the unknowns travel
+    through a time loop (``integrate``), all rows are read from that one loop. With fewer residuals than unknowns, or
+    where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
+    """
+    misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
+    direction = tf.zeros_like(residuals)
+    (pulled,) = tf.gradients(residuals, xi, direction)
+    if pulled is None:
+        raise NoGradientError(problem.hook_name("forward"))
+    if residuals.shape[1] is None or residuals.shape[1] >= space.size:
+        with suppress(LookupError):
+            return misfit, residuals, _rows(pulled, direction)
+    return misfit, residuals, tf.transpose(_rows(residuals, xi), (0, 2, 1))
+
+
+def _regularizer(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d)."""
+    value = regularizer(problem, space, xi, x)
+    (gradient,) = tf.gradients(value, xi)
+    if gradient is None:
+        zeros = tf.zeros_like(xi)
+        return value, zeros, tf.zeros((*xi.shape, xi.shape[1]), xi.dtype)
+    return value, gradient, _rows(gradient, xi)
+
+
+def _rows(target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
+    """Return the derivatives of each column of ``target`` (n, k) with respect to ``source`` (n, l), (n, k, l)."""
+    size = target.shape[1]
+
+    def row(unit: tf.Tensor) -> tf.Tensor:
+        # Graph mode's function: a tape that is asked several times differentiates every time loop twice beforehand.
+        return tf.gradients(tf.reduce_sum(target * unit), source, unconnected_gradients="zero")[0]
+
+    units = tf.eye(size, dtype=target.dtype)
+    if size <= WRITTEN_OUT:
+        return tf.stack([row(units[k]) for k in range(size)], axis=1)
+    return tf.transpose(tf.map_fn(row, units), (1, 0, 2))

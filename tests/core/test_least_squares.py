@@ -1,0 +1,205 @@
+"""Jacobians, normal equations and robust losses, against finite differences, SciPy and each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import Decay, Fragile, central_difference, decay_set, fragile_set
+from scipy.optimize import least_squares
+
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, wrap_jax, wrap_numpy
+
+TIME = np.linspace(0.1, 1.0, 7)
+
+
+class Mixed(InverseProblem):
+    """A dict of weighted residuals of different shapes, and a prior."""
+
+    unknowns = (Unknown("rate", lower=0.0, upper=5.0), Unknown("gain", shape=(2,), scale=1.0))
+
+    def __init__(self, robust_loss: str = "linear") -> None:
+        self.robust_loss, self.robust_scale = robust_loss, 0.5
+
+    def forward(self, xi, x):
+        trace = tf.exp(-xi["rate"][:, None, None] * TIME[:, None]) * xi["gain"][:, None, :]
+        return {"trace": trace, "sum": tf.reduce_sum(xi["gain"], axis=1)}
+
+    def residuals(self, prediction, y, x):
+        trace = (prediction["trace"] - tf.reshape(y[:, :14], (-1, 7, 2))) / x["noise"][:, None, None]
+        return {"trace": trace, "sum": 3.0 * (prediction["sum"] - y[:, 14])}
+
+    def regularizer(self, xi, x):
+        return tf.square((xi["rate"] - 1) / x["noise"]) + tf.reduce_sum(xi["gain"] ** 4, axis=1)
+
+
+class Chain(InverseProblem):
+    """A time loop with ``size`` unknowns and ``stored`` residuals."""
+
+    def __init__(self, size: int, mode: str, stored: int = 12) -> None:
+        self.unknowns = (Unknown("force", shape=(size,), scale=1.0),)
+        self.mode, self.stored = mode, stored
+
+    def forward(self, xi, x):
+        def step(state, parameters):
+            return state + 0.05 * tf.sin(tf.roll(state, 1, axis=1) + parameters["force"])
+
+        start = lambda parameters: x["initial"] + parameters["force"] ** 2  # noqa: E731
+        states = integrate(start, step, xi, steps=12, store_every=12 // self.stored, mode=self.mode)
+        return tf.reduce_sum(states * tf.sin(states), axis=2)
+
+
+def mixed_set(problem: Mixed) -> ProblemSet:
+    y = np.random.default_rng(0).normal(size=(3, 15))
+    return ProblemSet(problem, {"noise": [0.5, 1.0, 2.0]}, y)
+
+
+def chain_set(problem: Chain) -> ProblemSet:
+    initial = np.random.default_rng(1).normal(size=(3, problem.unknowns[0].size))
+    return ProblemSet(problem, {"initial": initial}, np.zeros((3, problem.stored)))
+
+
+def at(problem_set: ProblemSet) -> np.ndarray:
+    return problem_set.guess + 0.3 * np.random.default_rng(2).normal(size=problem_set.guess.shape)
+
+
+def weighted_jacobian(problem_set: ProblemSet, xi: np.ndarray) -> tuple[np.ndarray, ...]:
+    return problem_set.evaluator.weighted_jacobian(xi, problem_set.data, np.arange(len(problem_set)))
+
+
+@pytest.mark.parametrize("robust_loss", ["linear", "huber", "soft_l1"])
+def test_normal_equations_of_a_dict_of_weighted_residuals_with_a_prior(robust_loss: str) -> None:
+    problem_set = mixed_set(Mixed(robust_loss))
+    xi = at(problem_set)
+    loss, gradient, hessian = problem_set.normal_equations(xi)
+    np.testing.assert_allclose(loss, problem_set.objective(xi), rtol=1e-14)
+    np.testing.assert_allclose(gradient, central_difference(problem_set.objective, xi, 1e-5), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, problem_set.value_and_gradient(xi)[1], rtol=1e-12)
+    misfit, jacobian, prior = weighted_jacobian(problem_set, xi)
+    expected = np.zeros((3, 3, 3))
+    expected[:, 0, 0] = 2 / np.square([0.5, 1.0, 2.0])
+    expected[:, [1, 2], [1, 2]] = 12 * xi[:, 1:] ** 2
+    np.testing.assert_allclose(prior, expected, rtol=1e-12)
+    np.testing.assert_allclose(hessian, 2 * jacobian.swapaxes(1, 2) @ jacobian + prior, rtol=1e-12, atol=1e-12)
+    penalty = np.square((xi[:, 0] - 1) / [0.5, 1.0, 2.0]) + (xi[:, 1:] ** 4).sum(axis=1)
+    np.testing.assert_allclose(misfit, loss - penalty, rtol=1e-12)
+
+
+def test_jacobian_against_finite_differences() -> None:
+    problem_set = mixed_set(Mixed())
+    xi = at(problem_set)
+
+    def residuals(flat: np.ndarray) -> np.ndarray:
+        prediction = problem_set.problem.simulate(flat)
+        trace = (prediction["trace"] - problem_set.y[:, :14].reshape(-1, 7, 2)) / problem_set.x["noise"][:, None, None]
+        parts = {"trace": trace.reshape(3, -1), "sum": 3.0 * (prediction["sum"] - problem_set.y[:, 14])[:, None]}
+        return np.concatenate([parts[name] for name in sorted(parts)], axis=1)
+
+    moves = 1e-6 * np.eye(3)
+    expected = np.stack([(residuals(xi + move) - residuals(xi - move)) / 2e-6 for move in moves], axis=2)
+    np.testing.assert_allclose(weighted_jacobian(problem_set, xi)[1], expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize(("size", "stored"), [(3, 12), (11, 12), (5, 3)], ids=["tangents", "looped", "by gradients"])
+def test_forward_and_reverse_mode_have_the_same_jacobian(size: int, stored: int) -> None:
+    forward, reverse = (chain_set(Chain(size, mode, stored)) for mode in ("forward", "reverse"))
+    xi = at(forward)
+    jacobians = [weighted_jacobian(problem_set, xi)[1] for problem_set in (forward, reverse)]
+    np.testing.assert_allclose(*jacobians, rtol=1e-10, atol=1e-12)
+    moves = 1e-5 * np.eye(size)
+    simulate = lambda flat: forward.problem.simulate(flat, forward.x)  # noqa: E731
+    expected = np.stack([(simulate(xi + move) - simulate(xi - move)) / 2e-5 for move in moves], axis=2)
+    np.testing.assert_allclose(jacobians[0], expected, rtol=1e-5, atol=1e-7)
+
+
+class InJax(Decay):
+    def forward(self, xi, x):
+        import jax.numpy as jnp
+
+        return wrap_jax(lambda rate, time: jnp.exp(-rate[:, None] * time))(xi["rate"], x["time"])
+
+
+def test_jax() -> None:
+    one, other = decay_set(Decay(), n=4), decay_set(InJax(), n=4)
+    for expected, found in zip(one.normal_equations(one.guess), other.normal_equations(one.guess), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_chunks_and_subsets_change_nothing() -> None:
+    class Chunked(Decay):
+        chunk = 4
+
+    whole, cut = decay_set(Decay(), n=11), decay_set(Chunked(), n=11)
+    rows = np.array([10, 3, 3])
+    for expected, found in zip(whole.normal_equations(whole.guess), cut.normal_equations(whole.guess), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    for expected, found in zip(
+        whole.normal_equations(whole.guess), cut.normal_equations(whole.guess[rows], rows), strict=True
+    ):
+        np.testing.assert_allclose(found, expected[rows], rtol=1e-13)
+
+
+def test_one_bad_instance_is_masked() -> None:
+    problem_set = fragile_set(Fragile(), [0, 1, 0])
+    loss, gradient, hessian = problem_set.normal_equations(problem_set.guess)
+    assert (loss[1], gradient[1, 0], hessian[1, 0, 0]) == (np.inf, 0, 0)
+    np.testing.assert_allclose(hessian[[0, 2], 0, 0], 2 * np.exp([-2.0, 2.0]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("robust_loss", ["huber", "soft_l1"])
+def test_robust_losses_are_those_of_scipy(robust_loss: str) -> None:
+    class Robust(Decay):
+        pass
+
+    Robust.robust_loss, Robust.robust_scale = robust_loss, 0.1
+    clean = decay_set(Decay(), n=3)
+    noisy = clean.y + 0.3 * np.random.default_rng(0).standard_t(1.5, clean.y.shape)
+    problem_set = ProblemSet(Robust(), clean.x, noisy)
+    loss = problem_set.objective(problem_set.guess)
+    for i in range(3):
+        fitted = least_squares(
+            lambda rate, i=i: np.exp(-rate * clean.x["time"][i]) - noisy[i], [1.0], loss=robust_loss, f_scale=0.1
+        )
+        at_fit = problem_set.objective(fitted.x[None], np.array([i]))
+        assert at_fit[0] == pytest.approx(2 * fitted.cost, rel=1e-12)
+        assert at_fit[0] < loss[i]
+
+
+class Distance(Decay):
+    def misfit(self, prediction, y, x):
+        return tf.norm(prediction - y, axis=1)
+
+
+class OnHost(Decay):
+    def forward(self, xi, x):
+        f = lambda rate, time: np.exp(-rate[:, None] * time)  # noqa: E731
+        return wrap_numpy(f, lambda up, rate, time: ((-time * f(rate, time) * up).sum(axis=1), None))(
+            xi["rate"], x["time"]
+        )
+
+
+class Misspelt(Decay):
+    robust_loss = "huberr"
+
+
+class NoScale(Decay):
+    robust_scale = 0.0
+
+
+def test_what_has_no_jacobian_is_refused_by_name() -> None:
+    for problem, message in [
+        (Distance(), r"Distance\.misfit: expected the default, a sum over the residuals"),
+        (OnHost(), r"OnHost\.forward: expected a simulator in TensorFlow or JAX"),
+    ]:
+        problem_set = decay_set(problem, n=2)
+        assert not problem_set.evaluator.has_jacobian
+        with pytest.raises(ArgumentError, match=message):
+            problem_set.normal_equations(problem_set.guess)
+        with pytest.raises(ArgumentError, match=message):
+            weighted_jacobian(problem_set, problem_set.guess)
+    for problem, message in [
+        (Misspelt(), r"Misspelt\.robust_loss: expected one of linear, huber, soft_l1, got 'huberr'"),
+        (NoScale(), r"NoScale\.robust_scale: expected a positive number, got 0\.0"),
+    ]:
+        with pytest.raises(ArgumentError, match=message):
+            decay_set(problem, n=2)
