@@ -197,6 +197,10 @@ def _rows(task: Task, role: str, stage: str, selection: str, solution: Solution)
             "evaluations": solution.evaluations,
             "iterations": solution.iterations,
             "non_finite": solution.non_finite,
+            "values": solution.values,
+            "confirmed": pd.array(
+                [None] * task.n if solution.confirmed is None else solution.confirmed, dtype="boolean"
+            ),
             "seconds": solution.seconds / task.n,
             "solver": solution.solver,
             "xi": list(solution.xi),

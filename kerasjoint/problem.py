@@ -134,8 +134,9 @@ class InverseProblem:
 
     @property
     def sums_squares(self) -> bool:
-        """Whether the objective is a sum of squares, since neither ``misfit`` nor ``regularizer`` is overridden."""
-        return all(getattr(type(self), name) is getattr(InverseProblem, name) for name in ("misfit", "regularizer"))
+        """Whether the objective is a plain sum of squares: no own ``misfit`` or ``regularizer``, no robust loss."""
+        own = [getattr(type(self), name) is not getattr(InverseProblem, name) for name in ("misfit", "regularizer")]
+        return self.robust_loss == "linear" and not any(own)
 
     def prior(self, n: int, seed: int) -> Mapping[str, ArrayLike] | ArrayLike | None:
         """Draw ``n`` unknowns from where solutions are expected, flat (n, d) or by name, or return ``None``.

@@ -40,7 +40,7 @@ class MixtureDensityModel(ProblemSetModel):
     batch
         Examples of one step.
     noise
-        Largest level of the noise, in standard deviations of y.
+        Largest level of the noise, in standard deviations of y; ``model.noise`` may be changed between two trainings.
 
     Example
     -------
@@ -68,10 +68,21 @@ class MixtureDensityModel(ProblemSetModel):
         self.batch = check_count("batch", batch)
         if not 0 <= noise < math.inf:
             raise ArgumentError("noise", "a number not below 0", repr(noise))
-        self.noise = float(noise)
+        self._noise = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(noise), trainable=False, name="noise"
+        )
         if output_size % components or (output_size // components - 1) % 2:
             raise ArgumentError("output_size", f"{components} * (1 + 2 d) numbers", output_size)
         self.unknowns = (output_size // components - 1) // 2
+
+    @property
+    def noise(self) -> float:
+        """Largest level of the noise, in standard deviations of y."""
+        return float(self._noise.numpy())
+
+    @noise.setter
+    def noise(self, level: float) -> None:
+        self._noise.assign(level)
 
     @classmethod
     def for_problem_set(
@@ -113,7 +124,7 @@ class MixtureDensityModel(ProblemSetModel):
         n = data.targets.shape[0]
         rows = tf.random.stateless_uniform((self.batch,), keys[0], maxval=n, dtype=tf.int32)
         inputs = {name: tf.gather(array, rows) for name, array in data.inputs.items()}
-        level = self.noise * tf.random.stateless_uniform((self.batch,), keys[1]) * self._scales["y"][1]
+        level = self._noise * tf.random.stateless_uniform((self.batch,), keys[1]) * self._scales["y"][1]
         shape = tf.shape(inputs["y"])
         level = tf.reshape(level, (-1, *(1 for _ in inputs["y"].shape[1:])))
         inputs["y"] += level * tf.random.stateless_normal(shape, keys[2])

@@ -14,6 +14,7 @@ from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
+from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
@@ -29,6 +30,7 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
+FEW_UNKNOWNS, WIDTHS = 8, (128, 256)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -64,11 +66,11 @@ class AmortizedMultiStart(Method):
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round; ``None``: 150, and 25 for each unknown.
+        Training steps of a round; ``None``: 100 for each unknown, at least 150.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components
-        Of the ``MixtureDensityModel``.
+        Of the ``MixtureDensityModel``. Default: ``residual`` of width 128 up to eight unknowns, and 256 from there.
 
     Example
     -------
@@ -88,7 +90,7 @@ class AmortizedMultiStart(Method):
         steps: int | None = None,
         max_iterations: int = 200,
         tolerance: float = 1e-12,
-        network: str = "residual",
+        network: str | None = None,
         network_options: dict[str, Any] | None = None,
         components: int = 8,
     ) -> None:
@@ -98,11 +100,9 @@ class AmortizedMultiStart(Method):
         self.rounds = check_count("rounds", rounds)
         self.value_cost = float(value_cost)
         self.steps = None if steps is None else check_count("steps", steps)
-        self._settings = {
-            "network": network,
-            "network_options": check_options("network_options", network_options),
-            "components": check_count("components", components),
-        }
+        self.network = network if network is None else NETWORKS.check(network)
+        self.network_options = check_options("network_options", network_options)
+        self.components = check_count("components", components)
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
         self._from_start = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
 
@@ -125,12 +125,18 @@ class AmortizedMultiStart(Method):
             if count < FEWEST_PAIRS:
                 self._finish(search, random, RANDOM, generator)
             else:
-                steps = self.steps or 150 + 25 * problem_set.space.size
-                with proposals(search, count, steps, self._settings, network_seed, generator) as network:
+                steps = self.steps or max(150, 100 * problem_set.space.size)
+                with proposals(search, count, steps, self._settings(problem_set), network_seed, generator) as network:
                     self._rounds(search, network, count, report)
                     self._finish(search, network, PROPOSED, generator)
             done(n)
         return search.solution(self.name, type(self).__name__)
+
+    def _settings(self, problem_set: ProblemSet) -> dict[str, Any]:
+        options = self.network_options
+        if self.network in (None, "residual"):
+            options = {"width": WIDTHS[problem_set.space.size > FEW_UNKNOWNS]} | options
+        return {"network": self.network or "residual", "network_options": options, "components": self.components}
 
     def _pairs(self, search: Search) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once."""

@@ -27,7 +27,11 @@ Rows = NDArray[np.intp]
 PAIRS_KEPT = 3
 RATE = 2e-3
 PROPOSED_PAIRS = 0.4
+# Of the others, in later rounds too, where the problem states a prior.
+PRIOR_PAIRS = 0.5
 WIDENING = 1.5
+# In standard deviations of y.
+LEAST_NOISE, MOST_NOISE = 0.02, 0.5
 
 
 class Proposals:
@@ -66,6 +70,7 @@ class Proposals:
         examples = examples[np.resize(np.arange(len(examples)), examples_of(self._count))]
         # Pairs of every round are other instances: nothing of the last ones is kept.
         self._model.state = None
+        self._model.noise = self._search.noise_of_observations(LEAST_NOISE, MOST_NOISE)
         self._model.fit(examples, epochs=self._steps, verbose=0)
         assert self._model.state is not None
         self._search.count_seconds(self._model.state.compile_seconds)
@@ -95,6 +100,9 @@ class Proposals:
         if not self._pairs:
             return problem_set.draw_starts(rows, generator)
         z = self._around_estimates(len(rows))
+        if problem_set.problem.prior(1, 0) is not None:
+            anew = generator.uniform(size=len(rows)) < PRIOR_PAIRS
+            z[anew] = problem_set.draw_starts(rows[anew], generator)
         proposed = generator.uniform(size=len(rows)) < PROPOSED_PAIRS
         starts = self._model.propose(problem_set, 2 * CANDIDATES, int(generator.integers(2**31)))
         z[proposed] = starts[rows[proposed], generator.integers(starts.shape[1], size=int(proposed.sum()))]

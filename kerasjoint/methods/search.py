@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.confirmation import Confirmation
+from kerasjoint.confirmation import SERVED_BETTER, Confirmation
 from kerasjoint.counting import History
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.descents import Descents
+from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, with_runs
 
@@ -30,6 +31,7 @@ GOING_ON = 0.3
 MOST_SHARES = 4
 # An instance looks unsolved if the noise of solved ones reaches its loss less often than this.
 UNSOLVED = 0.01
+NOISE_MARGIN = 1.5
 
 
 class Plan(NamedTuple):
@@ -111,6 +113,15 @@ class Search:
         """Of these the ones whose loss is above what noise explains."""
         rows = self.open
         return rows[~(self._descents.tail(self.best.loss)[rows] >= UNSOLVED)]
+
+    def noise_of_observations(self, least: float, most: float) -> float:
+        """Return the noise in standard deviations of y, as the best residuals suggest, between these limits."""
+        y, problem = self.problem_set.y, self.problem_set.problem
+        own_residuals = type(problem).residuals is not InverseProblem.residuals
+        if own_residuals or not problem.sums_squares or not y.std() > 0:
+            return most
+        served = np.quantile(self.best.loss, SERVED_BETTER, method="inverted_cdf")
+        return float(np.clip(NOISE_MARGIN * np.sqrt(served / y[0].size) / y.std(), least, most))
 
     @property
     def estimates(self) -> tuple[FloatArray, FloatArray]:

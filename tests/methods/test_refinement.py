@@ -133,7 +133,7 @@ def test_solve_refuses_nonsense(decay: ProblemSet) -> None:
         ({"verbose": 2}, "verbose: expected 'auto', 0 or 1, got 2"),
         ({"local_method": Reparameterized()}, "local_method: expected a local method"),
         ({"method": "lbfgs", "local_method": ScipyLBFGS()}, "local_method: expected none, since lbfgs is not refined"),
-        ({"seed": -1}, "seed: expected a whole number not below 0, got -1"),
+        ({"seed": -1}, "seed: expected a whole number not below 0, of at most 64 bits, got -1"),
     ]
     for arguments, message in cases:
         with pytest.raises(ArgumentError, match=message):
