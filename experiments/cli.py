@@ -97,6 +97,18 @@ def replication(
 
 
 @app.command()
+def budgets(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that runs have written.")],
+    out: Annotated[Path, typer.Option(help="Where to write tables and figures.")],
+) -> None:
+    """Write how many instances each method solves at what cost, and how many of the confirmed ones are solved."""
+    from kerasjoint.experiments.budgets import write_budgets
+
+    with _stoppable(f"stopped while writing; the same command writes the rest to {out}"):
+        say(f"written: {', '.join(map(str, write_budgets(folders, out)))}")
+
+
+@app.command()
 def pack(folder: Annotated[Path, typer.Argument(help="Folder that a run has written.")]) -> None:
     """Put the rows of all finished tasks into few files, for keeping. A run can still go on from them."""
     from kerasjoint.experiments.store import Store
@@ -110,7 +122,9 @@ def solve(
     problem: Annotated[str, typer.Argument(help="A problem: a name, module:Class or file.py:Class.")],
     file: Annotated[Path, typer.Argument(help="Observations: .npz, or .csv with one instance a row.")],
     out: Annotated[Path, typer.Option(help="Where to write the solution, .csv.")],
-    method: Annotated[str, typer.Option(help="A method: a name, module:Class or file.py:Class.")] = "reparameterized",
+    method: Annotated[
+        str, typer.Option(help="A method: a name, module:Class or file.py:Class.")
+    ] = "amortized-multi-start",
     seed: Annotated[int, typer.Option(help="Of the method.", min=0)] = 0,
     no_header: Annotated[bool, typer.Option("--no-header", help="The .csv file has no row of names.")] = False,
     cores: Cores = None,

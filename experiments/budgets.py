@@ -1,0 +1,152 @@
+"""Solved against cost: one row per problem, size and method with its budget, from the stored rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from kerasjoint.experiments.figures import COLOURS
+from kerasjoint.experiments.labels import Label, in_order
+from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.tables import in_refined_comparison
+from kerasjoint.files import atomic_path, make_folder
+from kerasjoint.methods import METHODS
+from kerasjoint.summary import fraction
+
+# What an evaluation without gradient counts as, beside one with.
+VALUE_COST = 1 / 3
+
+
+def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
+    """Write ``budgets.csv``, ``budgets.md`` and ``confirmed.csv`` of some runs, and a figure of each problem.
+
+    Example
+    -------
+    >>> write_budgets([Path("results/solve")], Path("report"))
+    """
+    rows = pd.concat([Store(folder).rows() for folder in folders], ignore_index=True)
+    make_folder(out)
+    table, sure = budget_table(rows), confirmed_table(rows)
+    written = []
+    texts = {
+        "budgets.csv": table.to_csv(index=False, float_format="%.5g"),
+        "confirmed.csv": sure.to_csv(index=False, float_format="%.5g"),
+        "budgets.md": legible(table, sure),
+    }
+    for name, text in texts.items():
+        written.append(out / name)
+        with atomic_path(written[-1]) as path:
+            path.write_text(text, encoding="utf-8")
+    for problem, part in table.groupby("problem", sort=False):
+        written.append(out / f"{Label(str(problem)).slug}.png")
+        draw_budgets(part, written[-1])
+    return written
+
+
+def budget_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the share solved, with its interval, and the mean cost of each problem, size and method, refined.
+
+    ``cost`` is evaluations per instance, one without gradient counted as a third; ``seconds`` are those of the whole
+    set, without compilation; ``confirmed`` is the share that the method says is solved.
+    """
+    rows = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
+    table = []
+    for problem in dict.fromkeys(rows["problem"]):
+        here = rows[rows["problem"] == problem]
+        for n in sorted(here["n"].unique()):
+            for method in in_order(METHODS, here["method"]):
+                part = here[(here["method"] == method) & (here["n"] == n)]
+                if part.empty:
+                    continue
+                cost = part["evaluations"] - (1 - VALUE_COST) * part["values"]
+                confirmed = part["confirmed"].dropna()
+                table.append(
+                    {"problem": problem, "n": n, "method": method, "instances": len(part)}
+                    | fraction("solved", part["solved"].to_numpy(dtype=bool))
+                    | {"cost": cost.mean(), "seconds": n * part["seconds"].mean()}
+                    | {"confirmed": confirmed.mean() if len(confirmed) else np.nan}
+                )
+    return pd.DataFrame(table)
+
+
+def confirmed_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return, of the instances that a method calls confirmed, how many are solved, with the interval."""
+    rows = rows[rows["confirmed"].fillna(False).astype(bool) & (rows["selection"] == "best")]
+    table = []
+    groups = [*rows.groupby(["problem", rows["method"].map(lambda text: Label(text).base)], sort=False)]
+    for (problem, method), part in groups:
+        table.append({"problem": problem, "method": method} | _right(part))
+    for method, part in rows.groupby(rows["method"].map(lambda text: Label(text).base), sort=False):
+        table.append({"problem": "all", "method": method} | _right(part))
+    return pd.DataFrame(table)
+
+
+def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
+    """Return both tables as Markdown: per problem, a row for each method and budget, a column for each n."""
+    sections = []
+    for problem, part in table.groupby("problem", sort=False):
+        cells = part.assign(
+            cell=[
+                f"{100 * row.solved:.0f} [{100 * row.solved_low:.0f}, {100 * row.solved_high:.0f}] · {row.cost:.0f} · "
+                f"{row.seconds:.2g} s"
+                for row in part.itertuples()
+            ],
+            name=[Label(method).title for method in part["method"]],
+        )
+        wide = cells.pivot_table(index="name", columns="n", values="cell", aggfunc="first", sort=False).fillna("")
+        wide.columns = [f"n = {n}" for n in wide.columns]
+        wide.index.name = "solved in % [interval] · cost · seconds"
+        sections.append(f"## {Label(str(problem)).title}\n\n{wide.reset_index().to_markdown(index=False)}\n")
+    shown = sure.assign(
+        right=[f"{100 * row.solved:.2f} % [{100 * row.solved_low:.2f}, {100 * row.solved_high:.2f}]"
+               for row in sure.itertuples()]
+    )[["problem", "method", "confirmed", "right"]]  # fmt: skip
+    sections.append(f"## Confirmed, and of these solved\n\n{shown.to_markdown(index=False)}\n")
+    return "\n".join(sections)
+
+
+def draw_budgets(table: pd.DataFrame, path: Path) -> None:
+    """Draw the share solved over cost (above) and seconds (below), a column for each n."""
+    sizes = sorted(table["n"].unique())
+    bases = in_order(METHODS, dict.fromkeys(Label(method).base for method in table["method"]))
+    places = list(METHODS)
+    with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):
+        figure, grid = plt.subplots(
+            2, len(sizes), figsize=(2.6 * len(sizes) + 1, 5.2), sharey=True, squeeze=False, layout="constrained"
+        )
+        for (row, column), axes in np.ndenumerate(grid):
+            here = table[table["n"] == sizes[column]]
+            quantity = ("cost", "seconds")[row]
+            for base in bases:
+                line = here[here["method"].map(lambda text, base=base: Label(text).base == base)].sort_values(quantity)
+                spread = np.stack([line["solved"] - line["solved_low"], line["solved_high"] - line["solved"]]).clip(0)
+                colour = COLOURS[places.index(base) % len(COLOURS)] if base in places else "#333333"
+                axes.errorbar(
+                    line[quantity], line["solved"], yerr=spread, marker="o", ms=4, lw=1.2, capsize=2, color=colour,
+                    label=Label(base).title,
+                )  # fmt: skip
+            axes.set(xscale="log", ylim=(-0.03, 1.03))
+            axes.set_xlabel("evaluations per instance" if row == 0 else "seconds for all instances")
+            if row == 0:
+                axes.set_title(f"n = {sizes[column]}")
+            if column == 0:
+                axes.set_ylabel("solved")
+        handles, names = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+        figure.suptitle(Label(str(table["problem"].iloc[0])).title)
+        with atomic_path(path) as whole:
+            figure.savefig(whole, dpi=160)
+        plt.close(figure)
+
+
+def _right(part: pd.DataFrame) -> dict[str, float]:
+    return {"confirmed": len(part)} | fraction("solved", part["solved"].to_numpy(dtype=bool))

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasjoint.experiments.budgets import budget_table, confirmed_table, draw_budgets, legible
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    """Two budgets of a method and a baseline on 10 instances each."""
+    parts = []
+    for method, role, solved, evaluations, values, confirmed in (
+        ("multi-start@50", "baseline", 4, 60, 0, 2),
+        ("amortized-multi-start@50", "learned", 8, 90, 60, 5),
+        ("amortized-multi-start@150", "learned", 10, 300, 240, 10),
+        ("lbfgs", "baseline", 1, 20, 0, None),
+    ):
+        sure = [None] * 10 if confirmed is None else np.arange(10) < confirmed
+        parts.append(
+            pd.DataFrame(
+                {
+                    "problem": "wave-packet", "method": method, "role": role, "stage": "refined", "selection": "best",
+                    "n": 10, "seed": 0, "instance": np.arange(10), "solved": np.arange(10) < solved,
+                    "evaluations": evaluations, "values": values, "seconds": 0.5,
+                    "confirmed": pd.array(sure, dtype="boolean"),
+                }
+            )
+        )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_shares_costs_and_intervals(rows: pd.DataFrame) -> None:
+    table = budget_table(rows).set_index("method")
+    assert table["solved"].to_dict() == {
+        "lbfgs": 0.1,
+        "multi-start@50": 0.4,
+        "amortized-multi-start@50": 0.8,
+        "amortized-multi-start@150": 1.0,
+    }
+    assert table.loc["amortized-multi-start@150", "cost"] == pytest.approx(60 + 240 / 3)
+    assert table.loc["multi-start@50", "cost"] == 60
+    assert (table["seconds"] == 5.0).all()
+    assert table.loc["multi-start@50", "solved_low"] < 0.4 < table.loc["multi-start@50", "solved_high"]
+    assert np.isnan(table.loc["lbfgs", "confirmed"])
+
+
+def test_of_the_confirmed_the_solved_are_counted(rows: pd.DataFrame) -> None:
+    rows.loc[(rows["method"] == "multi-start@50") & (rows["instance"] == 1), "solved"] = False
+    sure = confirmed_table(rows).set_index(["problem", "method"])
+    assert sure.loc[("wave-packet", "amortized-multi-start"), ["confirmed", "solved"]].tolist() == [15, 1.0]
+    assert sure.loc[("all", "multi-start"), ["confirmed", "solved"]].tolist() == [2, 0.5]
+
+
+def test_the_text_and_the_figure_show_them(rows: pd.DataFrame, tmp_path) -> None:
+    text = legible(budget_table(rows), confirmed_table(rows))
+    assert "## wave-packet" in text
+    assert "80 [49, 94] · 50 · 5 s" in text
+    draw_budgets(budget_table(rows), tmp_path / "wave.png")
+    assert (tmp_path / "wave.png").stat().st_size > 10_000
