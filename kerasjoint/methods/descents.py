@@ -24,7 +24,8 @@ RANDOM, PROPOSED = range(2)
 class Descents:
     """The distinct minima of n instances, in slots of the instance, and counts of the descents that ended there.
 
-    Descents that found no way to go, or no finite loss, count as starts but not as minima.
+    Descents that found no way to go, or no finite loss, count as starts but not as minima. Where one failed on its way
+    counts as another minimum, which makes it harder to confirm the best.
 
     Parameters
     ----------

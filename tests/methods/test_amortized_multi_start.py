@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
 
-from kerasjoint import ArgumentError, ProblemSet, Status, solve
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, solve
 from kerasjoint.methods import AmortizedMultiStart, LockstepLBFGS, MultiStart
 from kerasjoint.problems import Billiards, WavePacket
 
@@ -74,3 +77,121 @@ def test_solve_takes_it_as_it_is(waves: ProblemSet) -> None:
 def test_bad_arguments_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}: expected a positive"):
         AmortizedMultiStart(**arguments)
+
+
+class Comb(InverseProblem):
+    """Unknowns of every kind of bounds, each seen through a comb of minima; ``chunk`` and a prior if so asked."""
+
+    unknowns = (
+        Unknown("inside", lower=-3.0, upper=3.0),
+        Unknown("above", lower=0.0, scale=1.0),
+        Unknown("free", scale=1.0),
+    )
+
+    def __init__(self, chunk: int | None = None, prior: object = None) -> None:
+        self.chunk = chunk
+        self.drawn = prior
+
+    def forward(self, xi, x):
+        flat = tf.stack([xi["inside"], xi["above"], xi["free"]], axis=1) * x["factor"][:, None]
+        return tf.concat([flat, 3 * tf.sin(4 * flat)], axis=1)
+
+    def prior(self, n, seed):
+        return None if self.drawn is None else self.drawn(n, np.random.default_rng(seed))
+
+
+def comb_set(problem: Comb, n: int, noise: float = 0.02) -> ProblemSet:
+    generator = np.random.default_rng(5)
+    truth = np.stack([generator.uniform(-2, 2, n), generator.gamma(2.0, 0.5, n), generator.normal(size=n)], axis=1)
+    x = {"factor": generator.uniform(0.8, 1.2, n)}
+    y = problem.simulate(truth, x)
+    return ProblemSet(problem, x, y + noise * generator.standard_normal(y.shape), truth)
+
+
+def test_bounds_of_every_kind_in_chunks_and_exact_counts() -> None:
+    problem_set = comb_set(Comb(chunk=16), 40)
+    evaluator = problem_set.evaluator
+    _ = problem_set.truth_loss
+    values, gradients = evaluator.values, evaluator.gradients
+    method = AmortizedMultiStart(evaluations=200, rounds=3, steps=150)
+    found = method.solve(problem_set, seed=0)
+    assert found.values.sum() == evaluator.values - values
+    assert (found.evaluations - found.values).sum() == evaluator.gradients - gradients
+    random = MultiStart(200).solve(problem_set, seed=0)
+    assert found.solved.mean() > 0.95
+    assert found.solved.sum() >= random.solved.sum()
+    problem_set.space.check_inside(found.xi, "xi")
+    assert_same_bits(found, method.solve(problem_set, seed=0))
+
+
+def test_starts_and_first_pairs_come_from_the_prior() -> None:
+    asked = []
+
+    def prior(n: int, generator: np.random.Generator) -> dict[str, object]:
+        asked.append(n)
+        return {"inside": np.full(n, 9.0), "above": generator.gamma(2.0, 0.5, n), "free": generator.normal(size=n)}
+
+    problem_set = comb_set(Comb(prior=prior), 4)
+    rows = np.repeat(np.arange(4), 100)
+    starts = problem_set.space.to_xi(problem_set.draw_starts(rows, np.random.default_rng(0)), problem_set.guess[rows])
+    assert asked == [400]
+    # Outside of the bounds: moved inside.
+    assert (starts[:, 0] > 2.99).all()
+    assert (starts[:, 0] < 3).all()
+    assert starts[:, 1].mean() == pytest.approx(1.0, abs=0.15)
+    MultiStart(60).solve(problem_set, seed=0)
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        (lambda n, generator: np.zeros((n, 2)), r"Comb\.prior: expected shape \(n, 3\)"),
+        (lambda n, generator: np.full((n, 3), np.nan), r"Comb\.prior: expected finite"),
+        (lambda n, generator: np.ones((n + 1, 3)), r"Comb\.prior: expected \d+ unknowns as asked for"),
+    ],
+)
+def test_a_prior_that_draws_nonsense_is_refused(drawn: object, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        MultiStart(100).solve(comb_set(Comb(prior=drawn), 2), seed=0)
+
+
+def test_time_is_a_budget_too(waves: ProblemSet) -> None:
+    began = time.perf_counter()
+    found = AmortizedMultiStart(evaluations=10**6, seconds=1.0).solve(waves, seed=0)
+    assert time.perf_counter() - began < 60
+    assert (found.loss <= LockstepLBFGS().solve(waves).loss).all()
+
+
+class Wells(InverseProblem):
+    """(u^2 - 1)^2 + 0.1 u: a better well at about -1.01, a worse one at about 0.99."""
+
+    unknowns = (Unknown("u", lower=-2.0, upper=2.0, guess=0.5),)
+
+    def forward(self, xi, x):
+        return xi["u"]
+
+    def misfit(self, prediction, y, x):
+        return tf.square(prediction**2 - 1) + 0.1 * prediction
+
+
+@pytest.mark.parametrize("method", [MultiStart(400), AmortizedMultiStart(400)], ids=lambda one: one.name)
+def test_the_minima_of_a_double_well(method: object, tmp_path) -> None:
+    problem_set = ProblemSet(Wells(), y=np.zeros(10))
+    found = method.solve(problem_set, seed=0)
+    expected = np.sort(np.roots([4, 0, -4, 0.1]))[[0, 2]]
+    minima = found.minima
+    for instance in range(10):
+        mine = minima[minima["instance"] == instance]
+        # A descent that fails on the way ends somewhere else.
+        np.testing.assert_allclose(mine["u"][mine["hits"] > 1], expected, rtol=1e-4)
+        assert mine["hits"].sum() == found.starts[instance]
+        assert mine["hits"].iloc[0] == found.hits[instance]
+    assert found.confirmed.all()
+    # The basins part near the maximum in the middle.
+    assert found.hits.sum() / found.starts.sum() == pytest.approx(0.5, abs=0.2)
+    again = Solution.load(Wells(), found.save(tmp_path / "solution.npz"))
+    np.testing.assert_array_equal(again.missed, found.missed)
+    assert again.minima.equals(minima)
+    assert found.to_frame()["confirmed"].all()
+    assert LockstepLBFGS().solve(problem_set).confirmed is None
