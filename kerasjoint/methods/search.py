@@ -167,10 +167,8 @@ class Search:
             self._record()
             return
         found = self._from_start.solve(problem_set[owners], start=starts)
-        self._count, self._descent_evaluations = (
-            self._count + len(owners),
-            self._descent_evaluations + float(found.evaluations.sum()),
-        )
+        self._count += len(owners)
+        self._descent_evaluations += float(found.evaluations.sum())
         self._estimates.append((found.z, found.loss))
         self._descents.add(owners, found, source)
         self.best = with_runs(self.best, owners, found)
