@@ -127,7 +127,7 @@ def draw_budgets(table: pd.DataFrame, path: Path) -> None:
             here = table[table["n"] == sizes[column]]
             quantity = ("cost", "seconds")[row]
             for base in bases:
-                line = here[here["method"].map(lambda text, base=base: Label(text).base == base)].sort_values(quantity)
+                line = here[here["method"].map(lambda text, base=base: Label(text).base == base)].sort_values("cost")
                 spread = np.stack([line["solved"] - line["solved_low"], line["solved_high"] - line["solved"]]).clip(0)
                 colour = COLOURS[places.index(base) % len(COLOURS)] if base in places else "#333333"
                 axes.errorbar(
