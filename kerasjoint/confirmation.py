@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc, gammaincinv  # scipy.stats takes most of a second to import
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -100,8 +100,8 @@ def noise_tail(loss: FloatArray, residuals: int, at_guess: float) -> FloatArray:
     floor = NEGLIGIBLE * at_guess
     if not residuals:
         return (loss <= served + (RATIO - 1) * abs(served) + floor).astype(np.float64)
-    scale = (served + floor) / chi2.ppf(rank / (len(loss) + 1), residuals)
-    return chi2.sf((loss + floor) / scale if scale > 0 else loss, residuals)
+    scale = (served + floor) / (2 * gammaincinv(residuals / 2, rank / (len(loss) + 1)))
+    return chdtrc(residuals, (loss + floor) / scale if scale > 0 else loss)
 
 
 def confirm(

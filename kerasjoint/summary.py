@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 FloatArray = NDArray[np.float64]
 RELATIVE_TOLERANCE = 1e-6
@@ -55,5 +54,7 @@ def fraction_of(name: str, share: float, count: float) -> dict[str, float]:
     if np.isnan(share):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
     whole = max(round(count), 1)
+    from scipy.stats import binomtest  # Most of a second, and only tables need it.
+
     interval = binomtest(round(share * whole), whole).proportion_ci(CONFIDENCE, method="wilson")
     return {name: share, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}

@@ -31,6 +31,15 @@ def test_tensorflow_is_not_imported_before_it_is_needed() -> None:
     assert run(code).stderr.strip() == "set()"
 
 
+def test_a_solve_imports_nothing_slow_beside_tensorflow() -> None:
+    code = (
+        "import sys, kerasjoint.methods, kerasjoint.problems\n"
+        "kerasjoint.methods.LockstepLBFGS, kerasjoint.problems.KuramotoSivashinsky\n"
+        "sys.exit(str({'scipy.stats', 'scipy.optimize', 'tensorflow_probability'} & set(sys.modules)))"
+    )
+    assert run(code).stderr.strip().splitlines()[-1] == "set()"
+
+
 @pytest.mark.parametrize("name", ["kerasjoint.models", "kerasjoint.methods.Reparameterized"])
 def test_another_backend_is_named(name: str) -> None:
     module, attribute = name.split(".", 1)
