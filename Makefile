@@ -6,7 +6,7 @@ READY = $(VENV)/.ready
 
 BENCH_READY = $(VENV)/.ready-bench
 
-.PHONY: run test test-torch check format bench clean
+.PHONY: run test test-torch test-long check format bench clean
 
 run: $(READY)
 	$(BIN)/kerasjoint run --preset quick
@@ -18,6 +18,10 @@ test: $(READY)
 test-torch: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pytest -m torch tests/wrappers tests/test_docs.py
+
+# The data sets of NIST that the other tests leave out.
+test-long: $(READY)
+	$(BIN)/python -m pytest -m long
 
 check: $(READY)
 	$(BIN)/ruff format --check .
