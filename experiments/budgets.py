@@ -96,9 +96,8 @@ def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
     for problem, part in table.groupby("problem", sort=False):
         cells = part.assign(
             cell=[
-                f"{100 * row.solved:.0f} [{100 * row.solved_low:.0f}, {100 * row.solved_high:.0f}] · {row.cost:.0f} · "
-                f"{row.seconds:.2g} s"
-                for row in part.itertuples()
+                f"{share} · {cost:.0f} · {seconds:.2g} s"
+                for share, cost, seconds in zip(_percent(part, 0), part["cost"], part["seconds"], strict=True)
             ],
             name=[Label(method).title for method in part["method"]],
         )
@@ -106,10 +105,7 @@ def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
         wide.columns = [f"n = {n}" for n in wide.columns]
         wide.index.name = "solved in % [interval] · cost · seconds"
         sections.append(f"## {Label(str(problem)).title}\n\n{wide.reset_index().to_markdown(index=False)}\n")
-    shown = sure.assign(
-        right=[f"{100 * row.solved:.2f} % [{100 * row.solved_low:.2f}, {100 * row.solved_high:.2f}]"
-               for row in sure.itertuples()]
-    )[["problem", "method", "confirmed", "right"]]  # fmt: skip
+    shown = sure.assign(right=_percent(sure, 2))[["problem", "method", "confirmed", "right"]]
     sections.append(f"## Confirmed, and of these solved\n\n{shown.to_markdown(index=False)}\n")
     return "\n".join(sections)
 
@@ -150,3 +146,9 @@ def draw_budgets(table: pd.DataFrame, path: Path) -> None:
 
 def _right(part: pd.DataFrame) -> dict[str, float]:
     return {"confirmed": len(part)} | fraction("solved", part["solved"].to_numpy(dtype=bool))
+
+
+def _percent(table: pd.DataFrame, digits: int) -> list[str]:
+    """Return the share solved and its interval in percent."""
+    shares = 100 * table[["solved", "solved_low", "solved_high"]].to_numpy(dtype=np.float64)
+    return [f"{share:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" for share, low, high in shares]

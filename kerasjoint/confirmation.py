@@ -146,7 +146,7 @@ def confirm(
         odds = missed / (1 - missed)
     if np.isfinite(loss).sum() >= FEWEST:
         tried = starts >= 3
-        share = _share(np.count_nonzero(several & tried), np.count_nonzero(tried), 0.5)
+        share = _share(np.count_nonzero(several & tried), int(tried.sum()), 0.5)
         odds = np.where(several, odds, odds * share / (1 - share))
         as_low = np.searchsorted(np.sort(wrong), loss, side="right")
         clear = np.sort(loss[missed <= CLEARLY])

@@ -270,8 +270,8 @@ class Solution:
             expected = "the problem, with its constants, that the solution was saved for"
             raise ArgumentError("problem", expected, f"{type(problem).__name__}, whose class or constants differ")
         history = pd.DataFrame(group("history/"))
-        kept |= {"confirmation": confirmation, "last": last, "history": history}
-        return Solution(problem_set=problem_set, **kept, **texts, **numbers)  # type: ignore[arg-type]
+        parts = {"confirmation": confirmation, "last": last, "history": history}
+        return Solution(problem_set=problem_set, **parts, **kept, **texts, **numbers)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         """Return a short description."""

@@ -65,7 +65,7 @@ class Descents:
         lowest = filled & self._near(self._loss, best[:, None])
         wrong = filled & ~lowest
         tail, zero = self.tail(best), (ZERO * self._at_guess if self._residuals else -np.inf)
-        several = wrong.any(axis=1) | self._more.any(axis=1)
+        several = np.asarray(wrong.any(axis=1) | self._more.any(axis=1))
         missed = np.ones(len(best))
         for sources in ([RANDOM], [PROPOSED], [RANDOM, PROPOSED]):
             here, more = self._hits[..., sources].sum(axis=2), self._more[:, sources].sum(axis=1)
@@ -83,7 +83,7 @@ class Descents:
 
     @property
     def _filled(self) -> Mask:
-        return self._hits.any(axis=2)
+        return np.asarray(self._hits.any(axis=2))
 
     def _minima(self) -> Minima:
         order = np.argsort(self._loss, axis=1, kind="stable")
