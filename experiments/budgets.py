@@ -105,7 +105,8 @@ def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
         wide.columns = [f"n = {n}" for n in wide.columns]
         wide.index.name = "solved in % [interval] · cost · seconds"
         sections.append(f"## {Label(str(problem)).title}\n\n{wide.reset_index().to_markdown(index=False)}\n")
-    shown = sure.assign(right=_percent(sure, 2))[["problem", "method", "confirmed", "right"]]
+    solved = _percent(sure, 2)
+    shown = sure[["problem", "method", "confirmed"]].assign(**{"solved in % [interval]": solved})
     sections.append(f"## Confirmed, and of these solved\n\n{shown.to_markdown(index=False)}\n")
     return "\n".join(sections)
 
