@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_draw
+from kerasjoint.checks import check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -24,6 +24,7 @@ WATER, BEDROCK = 1500.0, 4000.0
 TREND = np.linspace(1800.0, 3000.0, LAYERS)
 SAMPLES = 192
 INTERVAL = 0.0025
+HIGHEST = 0.5 / INTERVAL
 # In deviations of the logarithm of the speed.
 PRIOR_REACH, BOUNDS_REACH = 3.0, 3.5
 # Of the pulse, in periods of its dominant frequency, and of its spectrum, in dominant frequencies.
@@ -100,9 +101,12 @@ class LayeredGround(InverseProblem):
 
     def __init__(self, frequency: float = 70.0, spread: float = 0.2, noise: float = 0.01) -> None:
         for name, value in (("frequency", frequency), ("spread", spread)):
-            if not 0 < value < np.inf:
-                raise ArgumentError(name, "a positive number", value)
-        if not noise >= 0:
+            check_number(name, value, "a positive number", above=0)
+        if frequency > HIGHEST:
+            raise ArgumentError("frequency", f"at most {HIGHEST:g} Hz, which the samples resolve", frequency)
+        if spread > 1:
+            raise ArgumentError("spread", "at most 1, a factor of e", spread)
+        if not check_number("noise", noise) >= 0:
             raise ArgumentError("noise", "a number not below 0", noise)
         self.frequency, self.spread, self.noise = float(frequency), float(spread), float(noise)
         reach = np.exp(BOUNDS_REACH * spread)

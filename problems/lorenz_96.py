@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_draw
+from kerasjoint.checks import check_count, check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -20,6 +20,7 @@ FORCING = 8.0
 MEAN, DEVIATION = 2.34, 3.64
 DT = 0.05
 LONGEST_DT = 0.06
+MOST_STEPS = 10_000
 SPIN_UP = 10.0
 
 
@@ -112,14 +113,15 @@ class Lorenz96(InverseProblem):
         self, window: float = 1.5, interval: float = DT, every: int = 4, noise: float = 0.25, dt: float = DT
     ) -> None:
         for name, value in (("window", window), ("interval", interval), ("dt", dt)):
-            if not 0 < value < np.inf:
-                raise ArgumentError(name, "a positive number", value)
-        if not noise >= 0:
+            check_number(name, value, "a positive number", above=0)
+        if not check_number("noise", noise) >= 0:
             raise ArgumentError("noise", "a number not below 0", noise)
         if SIZE % check_count("every", every):
             raise ArgumentError("every", f"a divisor of {SIZE}", every)
         if dt > LONGEST_DT:
             raise ArgumentError("dt", f"at most {LONGEST_DT:g}, beyond which the scheme is inaccurate", dt)
+        if window / dt > MOST_STEPS:
+            raise ArgumentError("window", f"at most {MOST_STEPS:,} steps dt", window)
         self.window, self.interval, self.every = float(window), float(interval), every
         self.noise, self.dt = float(noise), float(dt)
         self._stride = _ratio("dt", interval, dt, "interval")

@@ -238,8 +238,7 @@ def attack(name: str, count: int, seed: int) -> list[str]:
                 found.append(f"{name} {seed} {k}: a message of {len(str(error))} characters")
         except (Exception, TimeLimitExceeded) as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            own = [one for one in traceback.extract_tb(error.__traceback__) if "robust" in one.filename][-1]
-            where = f"{Path(own.filename).name}:{own.lineno} {Path(frame.filename).name}:{frame.lineno}"
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
             found.append(f"{name} {seed} {k}: {type(error).__name__}: {str(error)[:120]!r} at {where}")
     return found
 

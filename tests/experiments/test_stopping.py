@@ -28,7 +28,9 @@ from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import write_tables
 from kerasjoint.methods import LBFGS
 
-COMMAND = "import time; from kerasjoint.experiments import store, cli\n"
+# Whoever starts the tests in the background lets them ignore SIGINT.
+COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+COMMAND += "import time; from kerasjoint.experiments import store, cli\n"
 COMMAND += "def slow(self): print('reading', flush=True); time.sleep(60)\n"
 COMMAND += "store.Store.rows = slow; cli.main()\n"
 RUN = ("run", "billiards", "--n", "2", "--seeds", "2", "--method", "lbfgs")
