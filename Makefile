@@ -19,7 +19,7 @@ test-torch: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pytest -m torch tests/wrappers tests/test_docs.py
 
-# The data sets of NIST that the other tests leave out.
+# What takes long: most data sets of NIST, kills, one thread, many models.
 test-long: $(READY)
 	$(BIN)/python -m pytest -m long
 

@@ -187,6 +187,7 @@ class Repeated(InverseProblem):
         return integrate(lambda p: x["start"], step, xi, steps=10, mode=self.mode)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::kerasjoint.errors.RouteWarning")
 def test_repeat_inside_a_reverse_mode_loop_works() -> None:
     start, target = np.random.default_rng(0).normal(size=(2, 3, 12))

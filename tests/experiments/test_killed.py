@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "killed_sweep.py"
 
 
+@pytest.mark.long
 def test_rows_and_tables_are_the_same_whoever_is_killed_when(tmp_path):
     """One kill each while tasks are written, packed and reported; the script takes more of them."""
     command = [sys.executable, str(SCRIPT), str(tmp_path), "3", "0"]

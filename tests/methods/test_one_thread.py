@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import numpy as np
 import tensorflow as tf
@@ -19,6 +21,7 @@ print("done")
 """
 
 
+@pytest.mark.long
 def test_every_method_works_where_tensorflow_has_one_thread() -> None:
     environment = os.environ | {"TF_NUM_INTEROP_THREADS": "1"}
     result = subprocess.run(

@@ -86,6 +86,7 @@ def test_a_bad_instance_harms_no_weight() -> None:
     assert model.solution(problem_set).non_finite.tolist() == [0, 8, 0, 0, 0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chunk", [None, 3])
 def test_many_models_do_not_make_tensorflow_warn(chunk: int | None, caplog: pytest.LogCaptureFixture) -> None:
     problem = Decay()

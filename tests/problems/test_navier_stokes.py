@@ -99,6 +99,7 @@ def test_gradient_matches_finite_differences(problem_set: ProblemSet) -> None:
         np.testing.assert_allclose(gradient[:, component], (there - back) / (2 * step), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_gradient_holds_where_paths_end_at_walls() -> None:
     problem = NavierStokes(cells=16, dt=8.0, end=24.0, obstacles=())
     problem_set = problem.sample(2, seed=0)
@@ -145,6 +146,7 @@ def test_a_broken_instance_harms_no_other(problem_set: ProblemSet) -> None:
         np.testing.assert_array_equal(broken_gradient[others], gradient[others])
 
 
+@pytest.mark.long
 def test_float32_follows_float64(problem: NavierStokes, problem_set: ProblemSet) -> None:
     single = TensorProblemSet.of(problem_set)
     xi, data = problem_set.truth.astype(np.float32), Data(single.x, single.y)
