@@ -20,10 +20,7 @@ from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import in_refined_comparison
 from kerasjoint.files import atomic_path, make_folder
 from kerasjoint.methods import METHODS
-from kerasjoint.summary import fraction
-
-# What an evaluation without gradient counts as, beside one with.
-VALUE_COST = 1 / 3
+from kerasjoint.summary import cost_of, fraction
 
 
 def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -67,7 +64,7 @@ def budget_table(rows: pd.DataFrame) -> pd.DataFrame:
                 part = here[(here["method"] == method) & (here["n"] == n)]
                 if part.empty:
                     continue
-                cost = part["evaluations"] - (1 - VALUE_COST) * part["values"]
+                cost = cost_of(part["evaluations"], part["values"])
                 confirmed = part["confirmed"].dropna()
                 table.append(
                     {"problem": problem, "n": n, "method": method, "instances": len(part)}

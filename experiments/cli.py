@@ -15,6 +15,7 @@ from kerasjoint.cores import set_cores
 from kerasjoint.errors import ArgumentError, KerasjointError, WriteError
 from kerasjoint.experiments.screen import console, print_names, print_tables, progress_of, say
 from kerasjoint.experiments.stopping import exit_code, take_sigterm
+from kerasjoint.methods import DEFAULT
 
 if TYPE_CHECKING:
     from kerasjoint.experiments.engine import Outcome
@@ -122,9 +123,7 @@ def solve(
     problem: Annotated[str, typer.Argument(help="A problem: a name, module:Class or file.py:Class.")],
     file: Annotated[Path, typer.Argument(help="Observations: .npz, or .csv with one instance a row.")],
     out: Annotated[Path, typer.Option(help="Where to write the solution, .csv.")],
-    method: Annotated[
-        str, typer.Option(help="A method: a name, module:Class or file.py:Class.")
-    ] = "amortized-multi-start",
+    method: Annotated[str, typer.Option(help="A method: a name, module:Class or file.py:Class.")] = DEFAULT,
     seed: Annotated[int, typer.Option(help="Of the method.", min=0)] = 0,
     no_header: Annotated[bool, typer.Option("--no-header", help="The .csv file has no row of names.")] = False,
     cores: Cores = None,

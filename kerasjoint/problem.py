@@ -135,14 +135,20 @@ class InverseProblem:
     @property
     def sums_squares(self) -> bool:
         """Whether the objective is a plain sum of squares: no own ``misfit`` or ``regularizer``, no robust loss."""
-        own = [getattr(type(self), name) is not getattr(InverseProblem, name) for name in ("misfit", "regularizer")]
-        return self.robust_loss == "linear" and not any(own)
+        plain = self.robust_loss == "linear" and type(self).regularizer is InverseProblem.regularizer
+        return plain and self.is_least_squares
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the problem has a ``prior`` of its own."""
+        return type(self).prior is not InverseProblem.prior
 
     def prior(self, n: int, seed: int) -> Mapping[str, ArrayLike] | ArrayLike | None:
         """Draw ``n`` unknowns from where solutions are expected, flat (n, d) or by name, or return ``None``.
 
         Random starts and the first training examples of a network come from here. Default ``None``: uniformly between
-        two bounds, and normally, by the scale, around the guess.
+        two bounds, and normally, by the scale, around the guess. Take other random numbers than ``sample`` of the same
+        seed does, or starts may be the truth.
 
         Example
         -------

@@ -19,6 +19,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.summary import VALUE_COST, cost_of
 from kerasjoint.uncertainty import Uncertainty, uncertainty_at
 
 FloatArray = NDArray[np.float64]
@@ -173,9 +174,9 @@ class Solution:
         frame.insert(0, "instance", found.instance)
         return frame.assign(loss=found.loss, hits=found.hits)
 
-    def cost(self, value_cost: float = 1 / 3) -> FloatArray:
+    def cost(self, value_cost: float = VALUE_COST) -> FloatArray:
         """Return the evaluations of each instance, (n,), a value without gradient counted as ``value_cost`` of one."""
-        return self.evaluations - (1 - value_cost) * self.values
+        return cost_of(self.evaluations, self.values, value_cost)
 
     def is_of(self, problem_set: ProblemSet) -> bool:
         """Return whether this is a solution of ``problem_set``, or of one built from the same data and constants."""

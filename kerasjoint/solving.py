@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from kerasjoint.checks import check_seed
 from kerasjoint.errors import ArgumentError, describe
-from kerasjoint.methods import METHODS
+from kerasjoint.methods import DEFAULT, METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import Verbose, show_progress
 from kerasjoint.refinement import can_refine, local_method_of, refine
 from kerasjoint.solution import Solution, best_of
-
-DEFAULT = "amortized-multi-start"
 
 
 def solve(

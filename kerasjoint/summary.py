@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,13 @@ FloatArray = NDArray[np.float64]
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-12
 CONFIDENCE = 0.95
+# What an evaluation without gradient counts as, beside one with.
+VALUE_COST = 1 / 3
+
+
+def cost_of(evaluations: Any, values: Any, value_cost: float = VALUE_COST) -> Any:
+    """Return evaluations of which ``values`` had no gradient, each of these counted as ``value_cost`` of one."""
+    return evaluations - (1 - value_cost) * values
 
 
 def summarise(

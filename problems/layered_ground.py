@@ -12,6 +12,7 @@ from kerasjoint.checks import check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
 from kerasjoint.time_loop import Parameters, integrate
 from kerasjoint.unknown import Unknown
 
@@ -156,16 +157,12 @@ class LayeredGround(InverseProblem):
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw unknowns around the trend, (n, 16): every layer's logarithm is normal, cut off at three deviations."""
         n, seed = check_draw(n, seed)
-        return self._draw(n, np.random.default_rng(np.random.SeedSequence([seed, 4])))
+        return self._draw(n, prior_generator(seed))
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw speeds from the prior, and add white Gaussian noise to their echoes."""
         n, seed = check_draw(n, seed)
-        # Another stream than the prior's, or starts drawn with the same seed would be the truth.
-        truth = self._draw(n, np.random.default_rng(np.random.SeedSequence(seed)))
-        signal = self.simulate(truth)
-        generator = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-        return ProblemSet(self, y=signal + self.noise * generator.standard_normal(signal.shape), truth=truth)
+        return observe(self, self._draw(n, truth_generator(seed)), self.noise, seed)
 
     def _draw(self, n: int, generator: np.random.Generator) -> FloatArray:
         deviation = generator.standard_normal((n, LAYERS)).clip(-PRIOR_REACH, PRIOR_REACH)

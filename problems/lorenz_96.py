@@ -10,6 +10,7 @@ from kerasjoint.checks import check_count, check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
 from kerasjoint.time_loop import Parameters, integrate
 from kerasjoint.unknown import Unknown
 
@@ -151,16 +152,12 @@ class Lorenz96(InverseProblem):
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw unknowns from the attractor, (n, 40): white noise of its mean and deviation, left to itself for 10."""
         n, seed = check_draw(n, seed)
-        return self._draw(n, np.random.default_rng(np.random.SeedSequence([seed, 4])))
+        return self._draw(n, prior_generator(seed))
 
     def sample(self, n: int, seed: int) -> ProblemSet:
         """Draw initial states from the prior, and add white Gaussian noise to what is observed."""
         n, seed = check_draw(n, seed)
-        # Another stream than the prior's, or starts drawn with the same seed would be the truth.
-        truth = self._draw(n, np.random.default_rng(np.random.SeedSequence(seed)))
-        signal = self.simulate(truth)
-        generator = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-        return ProblemSet(self, y=signal + self.noise * generator.standard_normal(signal.shape), truth=truth)
+        return observe(self, self._draw(n, truth_generator(seed)), self.noise, seed)
 
     def _draw(self, n: int, generator: np.random.Generator) -> FloatArray:
         noise = generator.standard_normal((n, SIZE))

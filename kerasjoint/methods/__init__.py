@@ -37,9 +37,13 @@ METHODS = Registry(
     },
 )
 
+# What ``solve`` takes if no method is given.
+DEFAULT = "amortized-multi-start"
+
 _CLASSES = {METHODS.class_name(name): name for name in METHODS}
 
 __all__ = [
+    "DEFAULT",
     "LBFGS",
     "METHODS",
     "AmortizedMultiStart",

@@ -18,6 +18,7 @@ from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
+from kerasjoint.summary import VALUE_COST
 
 Rows = NDArray[np.intp]
 
@@ -86,7 +87,7 @@ class AmortizedMultiStart(Method):
         evaluations: int = 300,
         seconds: float | None = None,
         rounds: int = 6,
-        value_cost: float = 1 / 3,
+        value_cost: float = VALUE_COST,
         steps: int | None = None,
         max_iterations: int = 200,
         tolerance: float = 1e-12,

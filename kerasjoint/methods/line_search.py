@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.methods.lockstep import Rows
+
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Trials = NDArray[np.void]
@@ -35,7 +37,7 @@ _SEARCH = np.dtype(
 )
 
 
-class LineSearch:
+class LineSearch(Rows):
     """The strong-Wolfe search of Moré and Thuente (ACM Transactions on Mathematical Software 20, 1994) in lockstep.
 
     ``near`` is the best trial of an instance so far and ``far`` the other end of its bracket. A loss that is not finite
@@ -66,10 +68,6 @@ class LineSearch:
         """Where the best trial so far decreases the loss sufficiently, (m,)."""
         near = self._state["near"]
         return (near["step"] > 0) & (near["loss"] <= _allowed(self._state["start"], near["step"]))
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the other instances."""
-        self._state = self._state[mask]
 
     def restart(self, rows: NDArray[np.intp], loss: FloatArray, slope: FloatArray) -> None:
         """Begin anew for the instances ``rows`` (k,), with their ``loss`` and ``slope`` (k,)."""

@@ -9,6 +9,7 @@ from kerasjoint.counting import CountingObjective
 from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.line_search import LineSearch
 from kerasjoint.methods.local_run import LocalRun
+from kerasjoint.methods.lockstep import ActiveInstances, run_in_lockstep
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.solution import Status
 
@@ -38,18 +39,11 @@ class LockstepLBFGS(QuasiNewtonMethod):
     name = "lockstep-lbfgs"
 
     def _advance(self, run: LocalRun) -> None:
-        rows = run.movable
-        active = _Active(run, rows, self.history_size, self.first_step)
-        while active.rows.size:
-            moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
-            run.reach(active.rows[moved], active.z[moved], active.loss[moved])
-            ended = verdict != Status.RUNNING
-            if ended.any():
-                run.end(active.rows[ended], verdict[ended])
-                active.keep(~ended)
+        active = _Active(run, run.movable, self.history_size, self.first_step)
+        run_in_lockstep(run, active, self.tolerance, self.max_iterations)
 
 
-class _Active:
+class _Active(ActiveInstances):
     """The instances that are not done: iterate, history and line search of each, in arrays with m on axis 0."""
 
     def __init__(self, run: LocalRun, rows: NDArray[np.intp], history_size: int, first_step: float) -> None:
@@ -68,14 +62,6 @@ class _Active:
         self._stagnation = Stagnation(loss)
         self._direction = -gradient * (first_step / run.norm[rows])[:, None]
         self._search = LineSearch(loss, np.vecdot(gradient, self._direction))
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the other instances."""
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(self, name, value[mask])
-        self._stagnation.keep(mask)
-        self._search.keep(mask)
 
     def advance(
         self, objective: CountingObjective, tolerance: float, max_iterations: int

@@ -9,6 +9,7 @@ from kerasjoint.checks import check_positive
 from kerasjoint.counting import CountingObjective
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.local_run import LocalRun
+from kerasjoint.methods.lockstep import ActiveInstances, run_in_lockstep
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Status
@@ -72,16 +73,10 @@ class LockstepLM(LocalMethod):
 
     def _advance(self, run: LocalRun) -> None:
         active = _Active(run, run.movable, self.first_step)
-        while active.rows.size:
-            moved, verdict = active.advance(run.objective, self.tolerance, self.max_iterations)
-            run.reach(active.rows[moved], active.z[moved], active.loss[moved])
-            ended = verdict != Status.RUNNING
-            if ended.any():
-                run.end(active.rows[ended], verdict[ended])
-                active.keep(~ended)
+        run_in_lockstep(run, active, self.tolerance, self.max_iterations)
 
 
-class _Active:
+class _Active(ActiveInstances):
     """The instances that are not done: iterate, quadratic model and damping of each, in arrays with m on axis 0."""
 
     def __init__(self, run: LocalRun, rows: NDArray[np.intp], first_step: float) -> None:
@@ -97,13 +92,6 @@ class _Active:
         self._stagnation = Stagnation(self.loss, LEAST_GAIN)
         while (long := np.linalg.norm(self._step()[0], axis=1) > first_step).any():
             self._damping[long] *= 2
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the other instances."""
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(self, name, value[mask])
-        self._stagnation.keep(mask)
 
     def advance(
         self, objective: CountingObjective, tolerance: float, max_iterations: int

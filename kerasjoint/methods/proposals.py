@@ -100,7 +100,7 @@ class Proposals:
         if not self._pairs:
             return problem_set.draw_starts(rows, generator)
         z = self._around_estimates(len(rows))
-        if problem_set.problem.prior(1, 0) is not None:
+        if problem_set.problem.has_prior:
             anew = generator.uniform(size=len(rows)) < PRIOR_PAIRS
             z[anew] = problem_set.draw_starts(rows[anew], generator)
         proposed = generator.uniform(size=len(rows)) < PROPOSED_PAIRS

@@ -162,7 +162,7 @@ class Search:
             candidates = _best_of_hands(candidates, loss.reshape(len(rows), -1), first)
         owners, starts = np.repeat(rows, candidates.shape[1]), candidates.reshape(-1, size)
         if plan.shorts:
-            owners, starts = self._promising(owners, starts, plan.descents)
+            owners, starts = self._promising(rows, owners, starts, plan.descents)
         if not owners.size:
             self._record()
             return
@@ -175,12 +175,11 @@ class Search:
         self.confirmation = self._confirm()
         self._record()
 
-    def _promising(self, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
-        """Descend a little from starts (m, d) of the instances ``owners``; return where to go on, and of which.
+    def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
+        """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
 
         Of each instance the best of ``count`` hands go on; if it looks unsolved, only those below its best loss.
         """
-        rows = np.unique(owners)
         unsolved, known = np.isin(rows, self.unsolved), self.best.loss[rows, None]
         short = self._short.solve(self.problem_set[owners], start=starts)
         self.best = with_runs(self.best, owners, short)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.methods.lockstep import Rows
 from kerasjoint.solution import Status
 
 FloatArray = NDArray[np.float64]
@@ -16,7 +17,7 @@ IDLE_ITERATIONS = 5
 SMALL_GRADIENT = 1e-4
 
 
-class Stagnation:
+class Stagnation(Rows):
     """Finds which instances had five idle iterations since they last gained ``least_gain``, 1e-9, of their loss.
 
     Idle is an iteration that gains no more than the one before. Where gains grow, an optimiser leaves a plateau, such
@@ -38,12 +39,6 @@ class Stagnation:
         self._gain, self._previous = np.where(moved, gain, self._gain), np.where(moved, loss, self._previous)
         self._idle = np.where(gained, 0, self._idle + idle)
         return self._idle >= IDLE_ITERATIONS
-
-    def keep(self, mask: Mask) -> None:
-        """Drop the other instances."""
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(self, name, value[mask])
 
 
 def stalled_status(largest: FloatArray) -> NDArray[np.int8]:
