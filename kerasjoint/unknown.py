@@ -42,12 +42,16 @@ class Unknown:
     scale
         Typical size of a change: needed by components without two bounds, refused for the others, where half the width
         takes its place. A number serves all components that need one; an array has NaN for the others.
+    periodic
+        The axis of a field that wraps around with the periodic axis of the observation, as a tuple of one: turning both
+        by the same share of the circle gives another instance of the same problem. Networks may make use of it.
 
     Example
     -------
     >>> Unknown("rate", lower=0.0, upper=5.0, guess=1.0)
     >>> Unknown("variance", lower=0.0, scale=0.1)
     >>> Unknown("offset", shape=(3,), scale=0.1)
+    >>> Unknown("state", shape=(40,), scale=1.0, periodic=(0,))
     """
 
     name: str
@@ -56,6 +60,7 @@ class Unknown:
     upper: ArrayLike | None = None
     guess: ArrayLike | None = None
     scale: ArrayLike | None = None
+    periodic: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no optimizer could use."""
@@ -69,6 +74,9 @@ class Unknown:
         if len(sizes) > MOST_AXES or self.size > MOST:
             expected = f"at most {MOST_AXES} axes and {MOST:,} numbers"
             raise ArgumentError(f"Unknown({self.name!r}) shape", expected, describe(self.shape))
+        if not isinstance(self.periodic, tuple) or self.periodic not in [(), *((axis,) for axis in range(len(sizes)))]:
+            expected = f"() or a tuple of one axis of shape {self.shape}, counted from 0"
+            raise ArgumentError(f"Unknown({self.name!r}) periodic", expected, describe(self.periodic))
         _ = self.arrays
 
     @property

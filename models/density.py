@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kerasjoint.checks import check_count, check_seed
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
+from kerasjoint.models.circular import arcs_of, turning_first
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
@@ -21,6 +22,8 @@ FloatArray = NDArray[np.float64]
 
 # Standard deviations of a component, in normalised coordinates, lie between exp(-LOG_RANGE) and exp(LOG_RANGE).
 LOG_RANGE = 6.0
+# Of the residual network, for few unknowns and for more.
+FEW_UNKNOWNS, WIDTHS = 8, (128, 256)
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
@@ -34,9 +37,12 @@ class MixtureDensityModel(ProblemSetModel):
     Parameters
     ----------
     input_shapes, output_size, network, network_options, seed
-        As in ``ProblemSetModel``; the output has ``components * (1 + 2 d)`` numbers.
+        As in ``ProblemSetModel``; the output has ``components * (1 + 2 d)`` numbers: the
+        weights, and then for each unknown the means and the spreads of all components.
     components
         Number of Gaussians.
+    order
+        In which order the network puts out the unknowns; ``None``: their own.
     batch
         Examples of one step.
     noise
@@ -61,6 +67,7 @@ class MixtureDensityModel(ProblemSetModel):
         components: int = 8,
         batch: int = 256,
         noise: float = 0.5,
+        order: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(input_shapes, output_size, network, network_options, seed, **kwargs)
@@ -74,6 +81,9 @@ class MixtureDensityModel(ProblemSetModel):
         if output_size % components or (output_size // components - 1) % 2:
             raise ArgumentError("output_size", f"{components} * (1 + 2 d) numbers", output_size)
         self.unknowns = (output_size // components - 1) // 2
+        self.order = None if order is None else list(order)
+        if self.order is not None and sorted(self.order) != list(range(self.unknowns)):
+            raise ArgumentError("order", f"each number from 0 to {self.unknowns - 1} once", self.order)
 
     @property
     def noise(self) -> float:
@@ -88,27 +98,44 @@ class MixtureDensityModel(ProblemSetModel):
     def for_problem_set(
         cls,
         problem_set: ProblemSet,
-        network: str = "residual",
+        network: str = "auto",
         network_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         components: int = 8,
         **kwargs: Any,
     ) -> Self:
-        """Build a model for the shapes of a problem set."""
+        """Build a model for the shapes of a problem set.
+
+        The network ``"auto"`` is ``"circular"`` where unknowns and observation are periodic alike, else ``"residual"``,
+        of width 128 up to eight unknowns and 256 from there.
+        """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
-        output_size = check_count("components", components) * (1 + 2 * problem_set.space.size)
-        return cls(shapes, output_size, network, network_options, seed, components, **kwargs)
+        size = check_count("components", components) * (1 + 2 * problem_set.space.size)
+        options = dict(network_options or {})
+        if network in ("auto", "circular"):
+            order, fixed = turning_first(problem_set.space)
+            periodic, pooled = problem_set.problem.periodic, components * (1 + 2 * fixed)
+            if len(periodic) == 1 and arcs_of(shapes["y"][periodic[0]], size - pooled):
+                network, options = "circular", {"axis": periodic[0], "pooled": pooled} | options
+                kwargs = {"order": order} | kwargs
+        if network in ("auto", "residual"):
+            network, options = "residual", {"width": WIDTHS[problem_set.space.size > FEW_UNKNOWNS]} | options
+        return cls(shapes, size, network, options, seed, components, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {"components": self.components, "batch": self.batch, "noise": self.noise}
+        own = {"components": self.components, "batch": self.batch, "noise": self.noise, "order": self.order}
+        return super().get_config() | own
 
     def mixture(self, inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return logarithms of the weights (n, k), means (n, k, d) and deviations (n, k, d) of the components."""
-        output = tf.reshape(self(inputs, training=False), (-1, self.components, 1 + 2 * self.unknowns))
-        mean, spread = output[..., 1 : 1 + self.unknowns], output[..., 1 + self.unknowns :]
+        output = self(inputs, training=False)
+        normal = tf.reshape(output[:, self.components :], (-1, self.unknowns, 2, self.components))
+        if self.order is not None:
+            normal = tf.gather(normal, np.argsort(self.order), axis=1)
+        mean, spread = tf.unstack(tf.transpose(normal, (2, 0, 3, 1)))
         deviation = tf.exp(LOG_RANGE * tf.tanh(spread / LOG_RANGE))
-        return tf.nn.log_softmax(output[..., 0], axis=1), mean, deviation
+        return tf.nn.log_softmax(output[:, : self.components], axis=1), mean, deviation
 
     def log_density(self, inputs: dict[str, tf.Tensor], z: tf.Tensor) -> tf.Tensor:
         """Return log p(z | x, y), (n,), at normalised coordinates (n, d)."""

@@ -52,8 +52,8 @@ def convolutional_network(
     -------
     >>> convolutional_network({"y": (256,)}, output_size=1)
     """
-    seeds = _seeds(seed)
-    inputs = _inputs(input_shapes)
+    seeds = glorot_seeds(seed)
+    inputs = named_inputs(input_shapes)
     space = image_space(input_shapes)
     if not space:
         raise ArgumentError(
@@ -108,8 +108,8 @@ def dense_network(
     -------
     >>> dense_network({"y": (2,), "x_cue": (2,)}, output_size=2)
     """
-    seeds = _seeds(seed)
-    inputs = _inputs(input_shapes)
+    seeds = glorot_seeds(seed)
+    inputs = named_inputs(input_shapes)
     features = _join([keras.layers.Flatten()(tensor) for tensor in inputs.values()])
     if frequencies:
         features = PositionalEncoding(frequencies)(features)
@@ -148,8 +148,8 @@ def residual_network(
     -------
     >>> residual_network({"y": (256,)}, output_size=24)
     """
-    seeds = _seeds(seed)
-    inputs = _inputs(input_shapes)
+    seeds = glorot_seeds(seed)
+    inputs = named_inputs(input_shapes)
     features = _join([keras.layers.Flatten()(tensor) for tensor in inputs.values()])
     features = keras.layers.Dense(width, kernel_initializer=next(seeds))(features)
     for _ in range(blocks):
@@ -188,7 +188,8 @@ def _as_channels(tensor: Any, shape: tuple[int, ...], space: tuple[int, ...]) ->
     return None
 
 
-def _inputs(input_shapes: Shapes) -> dict[str, Any]:
+def named_inputs(input_shapes: Shapes) -> dict[str, Any]:
+    """Return a Keras input of each shape."""
     return {name: keras.Input(tuple(shape), name=name) for name, shape in input_shapes.items()}
 
 
@@ -200,6 +201,7 @@ def _output_initializer(start_at_zero: bool, seeds: Any) -> Any:
     return keras.initializers.Zeros() if start_at_zero else next(seeds)
 
 
-def _seeds(seed: int) -> Any:
+def glorot_seeds(seed: int) -> Any:
+    """Yield an initialiser of weights after the other."""
     for state in np.random.SeedSequence(seed).generate_state(64):
         yield keras.initializers.GlorotUniform(seed=int(state))

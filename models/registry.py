@@ -19,5 +19,9 @@ NETWORKS = Registry(
             "kerasjoint.models.networks:residual_network",
             "residual blocks of fully-connected layers with layer normalisation, for instances never trained on",
         ),
+        "circular": (
+            "kerasjoint.models.circular:circular_network",
+            "residual blocks of convolutions around a periodic axis, for unknown fields that turn with the observation",
+        ),
     },
 )

@@ -106,7 +106,7 @@ class Lorenz96(InverseProblem):
     (64, 30, 10)
     """
 
-    unknowns = (Unknown("state", shape=(SIZE,), guess=MEAN, scale=DEVIATION),)
+    unknowns = (Unknown("state", shape=(SIZE,), guess=MEAN, scale=DEVIATION, periodic=(0,)),)
     chunk = 32
     periodic = (1,)
 

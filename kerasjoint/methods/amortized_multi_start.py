@@ -31,7 +31,6 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
-FEW_UNKNOWNS, WIDTHS = 8, (128, 256)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -71,7 +70,7 @@ class AmortizedMultiStart(Method):
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components
-        Of the ``MixtureDensityModel``. Default: ``residual`` of width 128 up to eight unknowns, and 256 from there.
+        Of the ``MixtureDensityModel``, which chooses the network by itself.
 
     Example
     -------
@@ -91,7 +90,7 @@ class AmortizedMultiStart(Method):
         steps: int | None = None,
         max_iterations: int = 200,
         tolerance: float = 1e-12,
-        network: str | None = None,
+        network: str = "auto",
         network_options: dict[str, Any] | None = None,
         components: int = 8,
     ) -> None:
@@ -101,7 +100,7 @@ class AmortizedMultiStart(Method):
         self.rounds = check_count("rounds", rounds)
         self.value_cost = float(value_cost)
         self.steps = None if steps is None else check_count("steps", steps)
-        self.network = network if network is None else NETWORKS.check(network)
+        self.network = network if network == "auto" else NETWORKS.check(network)
         self.network_options = check_options("network_options", network_options)
         self.components = check_count("components", components)
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
@@ -127,17 +126,15 @@ class AmortizedMultiStart(Method):
                 self._finish(search, random, RANDOM, generator)
             else:
                 steps = self.steps or max(150, 100 * problem_set.space.size)
-                with proposals(search, count, steps, self._settings(problem_set), network_seed, generator) as network:
+                with proposals(search, count, steps, self._settings, network_seed, generator) as network:
                     self._rounds(search, network, count, report)
                     self._finish(search, network, PROPOSED, generator)
             done(n)
         return search.solution(self.name, type(self).__name__)
 
-    def _settings(self, problem_set: ProblemSet) -> dict[str, Any]:
-        options = self.network_options
-        if self.network in (None, "residual"):
-            options = {"width": WIDTHS[problem_set.space.size > FEW_UNKNOWNS]} | options
-        return {"network": self.network or "residual", "network_options": options, "components": self.components}
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"network": self.network, "network_options": self.network_options, "components": self.components}
 
     def _pairs(self, search: Search) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once."""
