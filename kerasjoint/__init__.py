@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerasjoint import methods
     from kerasjoint.comparison import compare
+    from kerasjoint.compile_cache import set_cache
     from kerasjoint.cores import set_cores
     from kerasjoint.errors import ArgumentError, BackendError, KerasjointError, RouteWarning, SimulatorError
     from kerasjoint.minimization import minimize
@@ -41,6 +42,7 @@ _HOMES = {
     "integrate": "time_loop",
     "minimize": "minimization",
     "refine": "refinement",
+    "set_cache": "compile_cache",
     "set_cores": "cores",
     "solve": "solving",
     "wrap_jax": "wrappers",
@@ -64,6 +66,7 @@ __all__ = [
     "methods",
     "minimize",
     "refine",
+    "set_cache",
     "set_cores",
     "solve",
     "wrap_jax",

@@ -24,7 +24,7 @@ from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
 from kerasjoint.least_squares import normal_equations, weighted_jacobian
 from kerasjoint.time_loop import values_only
 from kerasjoint.unknown import UnknownSpace
-from kerasjoint.xla_flags import compile_small_products
+from kerasjoint.xla_flags import start_xla
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -78,7 +78,7 @@ class Evaluator:
     """
 
     def __init__(self, problem: Hooks) -> None:
-        compile_small_products()
+        start_xla()
         if problem.chunk is not None:
             check_count(f"{type(problem).__name__}.chunk", problem.chunk)
         check_hooks(problem)
