@@ -18,6 +18,7 @@ from kerasjoint.problems.navier_stokes.grid import LENGTH, Box, Grid
 from kerasjoint.problems.navier_stokes.transport import Field
 from kerasjoint.time_loop import Parameters
 from kerasjoint.unknown import Unknown
+from kerasjoint.xla_flags import start_xla
 
 OBSTACLES = (Box(18.75, 37.5, 43.75, 50.0), Box(62.5, 81.25, 37.5, 43.75), Box(43.75, 56.25, 68.75, 75.0))
 FORCE_HEIGHT, FORCE_RADIUS = 20.0, 10.0
@@ -194,4 +195,5 @@ class NavierStokes(InverseProblem):
         stream = sines.T @ (generator.standard_normal((n, NOISE_MODES, NOISE_MODES)) * amplitude) @ sines
         u = np.diff(stream, axis=1)[:, :, :-1] / self.grid.spacing
         v = -np.diff(stream, axis=2)[:, :-1, :] / self.grid.spacing
+        start_xla()  # Before TensorFlow runs anything, so that compiled code is kept.
         return np.stack(self.flow.projection((tf.constant(u), tf.constant(v))), axis=-1)
