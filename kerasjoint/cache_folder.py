@@ -121,6 +121,14 @@ class Session:
             shutil.rmtree(self.folder, ignore_errors=True)
             os.close(self._lock)
 
+    def forget(self) -> bool:
+        """Remove the entries that were offered, one of which is of no use; return whether there were any."""
+        known, self._known = self._known, {}
+        for name, entry in known.items():
+            (self.folder / name).unlink(missing_ok=True)
+            entry.unlink(missing_ok=True)
+        return bool(known)
+
     def _offer(self, entry: Path) -> None:
         name, _, digest = entry.name.rpartition(".")
         place = self.folder / name

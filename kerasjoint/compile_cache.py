@@ -19,6 +19,7 @@ POSIX = os.name == "posix"
 
 _chosen: str | os.PathLike[str] | None = "default"
 _was_set = _began = False
+_session: Session | None = None
 
 
 def set_cache(folder: str | os.PathLike[str] | None = "default") -> None:
@@ -47,7 +48,7 @@ def set_cache(folder: str | os.PathLike[str] | None = "default") -> None:
 
 def begin() -> Session | None:
     """Open the chosen cache for this process, if there is one; warn where its folder is refused."""
-    global _began
+    global _began, _session
     _began = True
     folder = _folder()
     if folder is None or not POSIX or SWITCH in os.environ.get(TENSORFLOW, ""):
@@ -62,7 +63,15 @@ def begin() -> Session | None:
         return None
     # Unlike atexit, this is also called at the end of the processes of multiprocessing.
     Finalize(None, session.close, exitpriority=0)
+    _session = session
     return session
+
+
+def forget_refused(error: Exception) -> bool:
+    """Remove all entries if an error is TensorFlow's refusal of one; return whether to compile again."""
+    if _session is None or "cache" not in str(error):
+        return False
+    return _session.forget()
 
 
 def _folder() -> Path | None:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint import compile_cache
 from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled, abstract_graph
@@ -250,6 +251,9 @@ class Evaluator:
         try:
             return self._function(name, self.route is Route.XLA)(*arguments)
         except tf.errors.OpError as error:
+            if compile_cache.forget_refused(error):
+                self._functions.clear()
+                return self._run(name, xi, data, rows)
             if self.leave_xla(error):
                 return self._run(name, xi, data, rows)
             name = type(self.problem).__name__

@@ -31,8 +31,17 @@ def start_xla() -> None:
             stack.enter_context(_added(compile_cache.TENSORFLOW, f"{compile_cache.SWITCH}={session.folder}"))
         if SWITCH not in os.environ.get("XLA_FLAGS", ""):
             stack.enter_context(_added("XLA_FLAGS", f"--{SWITCH}=false"))
-        with tf.init_scope(), tf.device("CPU"):
-            tf.function(lambda: tf.zeros(()), jit_compile=True, autograph=False)()
+        try:
+            _compile_something()
+        except tf.errors.OpError as error:
+            if not compile_cache.forget_refused(error):
+                raise
+            _compile_something()
+
+
+def _compile_something() -> None:
+    with tf.init_scope(), tf.device("CPU"):
+        tf.function(lambda: tf.zeros(()), jit_compile=True, autograph=False)()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint import compile_cache
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Evaluator, Route
@@ -282,7 +283,9 @@ class ProblemSetModel(keras.Model):
             try:
                 self._rehearse(lambda steps: run(*tensors, state.best_loss, state.best_z, state.non_finite, steps))
             except tf.errors.OpError as error:
-                if not (self.simulates and evaluator.leave_xla(error)):
+                if compile_cache.forget_refused(error):
+                    self._runs.clear()
+                elif not (self.simulates and evaluator.leave_xla(error)):
                     raise
                 return self._prepare(state, data)
             self._rehearsed.add(key)

@@ -163,7 +163,8 @@ class MixtureDensityModel(ProblemSetModel):
     def propose(self, problem_set: ProblemSet, count: int, seed: int) -> FloatArray:
         """Return starts of each instance in normalised coordinates, (n, count, d).
 
-        First come the means of the components, the most probable first, then samples.
+        First come the means of the components, the most probable first, then samples, each drawn towards the mean of
+        its component by a random share: of many unknowns, a plain sample is always far from the mean.
         """
         count, generator = check_count("count", count), np.random.default_rng(check_seed(seed))
         parts = self.mixture(self._named_inputs(problem_set))
@@ -174,7 +175,7 @@ class MixtureDensityModel(ProblemSetModel):
         share = np.cumsum(np.exp(log_weight), axis=1)
         chosen = (generator.uniform(size=(n, samples, 1)) * share[:, None, -1:] > share[:, None]).sum(axis=2)
         rows = np.arange(n)[:, None]
-        normal = generator.standard_normal((n, samples, self.unknowns))
+        normal = generator.uniform(size=(n, samples, 1)) * generator.standard_normal((n, samples, self.unknowns))
         drawn = mean[rows, chosen] + deviation[rows, chosen] * normal
         return np.concatenate([means[:, :count], drawn], axis=1)
 
