@@ -16,8 +16,6 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status, with_runs
 
 FIRST_STEP = 0.01
-# Up to so many unknowns, a time loop carries all tangents along, and a Jacobian costs about what a gradient costs.
-FEW_UNKNOWNS = 8
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -99,7 +97,7 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
 def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
     """Refine by least squares, and by L-BFGS what that does not apply to or leaves unconverged."""
     quasi_newton = LockstepLBFGS(first_step=FIRST_STEP)
-    if problem_set.space.size > FEW_UNKNOWNS or not LockstepLM.applies_to(problem_set):
+    if not LockstepLM.pays_near_a_solution(problem_set):
         return quasi_newton.solve(problem_set, start=start)
     refined = LockstepLM().solve(problem_set, start=start)
     left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS)))

@@ -202,6 +202,11 @@ class Solution:
         """
         return uncertainty_at(self.problem_set, self.xi, absolute_sigma)
 
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the unknowns (n, d, d), evaluated now: that of ``uncertainty()``, with the noise estimated."""
+        return self.uncertainty().covariance
+
     def to_frame(self, uncertainty: Uncertainty | None = None) -> pd.DataFrame:
         """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known.
 

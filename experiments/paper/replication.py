@@ -30,6 +30,10 @@ LEARNERS = (JOINT, "supervised", "neural-adjoint")
 TITLES = {"lbfgs": "L-BFGS (tfp)", "scipy-lbfgs": "L-BFGS (SciPy)", "lockstep-lbfgs": "L-BFGS (lockstep)"}
 COMMENTS = "comments.md"
 STRONGER = "scipy-lbfgs"
+STARTS = {
+    "multi-start": "L-BFGS from many random starts",
+    "amortized-multi-start": "Amortized multi-start",
+}
 SOLVED = {
     "wave-packet": "a loss not above that of the true unknowns",
     "billiards": "at rest within 1 mm of the target",
@@ -95,7 +99,8 @@ def _answer(means: pd.DataFrame, problems: list[str]) -> str:
     """Does joint optimisation find better solutions than classical optimisation? Three sentences."""
     more: list[str] = []
     no_more: list[str] = []
-    lower, starts = [], []
+    lower: list[str] = []
+    starts: dict[str, list[str]] = {name: [] for name in STARTS}
     for problem in problems:
         joint = _one(means, problem, STRONGER, JOINT, "refined")
         base = _one(means, problem, STRONGER, STRONGER, "unrefined")
@@ -104,14 +109,19 @@ def _answer(means: pd.DataFrame, problems: list[str]) -> str:
         solved = f"{problem} ({_percent(joint['solved'])} against {_percent(base['solved'])})"
         (more if joint["solved_low"] > base["solved_high"] else no_more).append(solved)
         lower.append(f"{problem} {_percent(joint['better_tol'])} (higher: {_percent(joint['worse_tol'])})")
-        multi_start = _one(means, problem, STRONGER, "multi-start", "unrefined")
-        if multi_start is not None:
-            starts.append(f"{problem} {_percent(multi_start['solved'])}")
+        for name, found in starts.items():
+            row = _one(means, problem, STRONGER, name, "unrefined")
+            if row is not None:
+                found.append(f"{problem} {_percent(row['solved'])}")
     if not lower:
         return "No problem has rows of both joint optimisation and SciPy's L-BFGS-B yet.\n"
     shares = [f"solves clearly more instances than SciPy's L-BFGS-B on {_listed(more)}"] if more else []
     shares += [f"does not solve clearly more on {_listed(no_more)}"] if no_more else []
-    known = f"L-BFGS from many random starts, at about the same cost, solves {_listed(starts)}.\n" if starts else ""
+    known = "".join(
+        f"{STARTS[name]}, at no more than about the same cost, solves {_listed(found)}.\n"
+        for name, found in starts.items()
+        if found
+    )
     return (
         f"Joint optimisation, refined, {', and '.join(shares)}.\n"
         f"Its loss is lower than SciPy's, by more than the tolerance, on {_listed(lower)}.\n"
@@ -123,9 +133,10 @@ def _coverage(rows: pd.DataFrame, metadata: pd.DataFrame) -> str:
     table = (
         rows[rows["method"] == JOINT].groupby("problem", sort=False).agg(n=("n", _distinct), seeds=("seed", "nunique"))
     )
-    multi_start = rows[rows["method"] == "multi-start"].groupby("problem")["n"].agg(_distinct)
-    if not multi_start.empty:
-        table["multi-start at n"] = multi_start.reindex(table.index).fillna("")
+    for name in STARTS:
+        run_at = rows[rows["method"] == name].groupby("problem")["n"].agg(_distinct)
+        if not run_at.empty:
+            table[f"{name} at n"] = run_at.reindex(table.index).fillna("")
     last = (rows["selection"] == "last").to_numpy()
     counted = np.where(last & (rows["stage"] == "unrefined"), -1.0, in_refined_comparison(rows))
     spent = (rows["seconds"] * counted).groupby(rows["problem"]).sum()
@@ -147,7 +158,7 @@ def _table_2(means: pd.DataFrame, problems: list[str], reference: str, stage: st
         ("supervised", "best"),
         ("neural-adjoint", "best"),
         (BEST_OF_BOTH, "best"),
-        *((name, "best") for name in (*REFERENCES, "multi-start") if name != reference),
+        *((name, "best") for name in (*REFERENCES, *STARTS) if name != reference),
     ):
         needs_none = method not in (*LEARNERS, BEST_OF_BOTH)
         if (method == BEST_OF_BOTH and stage == "unrefined") or (needs_none and stage == "unrefined"):

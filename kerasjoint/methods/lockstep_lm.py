@@ -23,6 +23,8 @@ FIRST_DAMPING, MOST_DAMPING = 1e-3, 1 / EPSILON
 LEAST_RATIO = 1e-4
 # Smaller than that of L-BFGS: along a valley, steps that hardly change the loss still move the unknowns.
 LEAST_GAIN = 1e-14
+# Up to so many unknowns, a time loop carries all tangents along, and a Jacobian costs about what a gradient costs.
+FEW_UNKNOWNS = 8
 
 
 class LockstepLM(LocalMethod):
@@ -70,6 +72,17 @@ class LockstepLM(LocalMethod):
         True
         """
         return problem_set.evaluator.has_jacobian
+
+    @classmethod
+    def pays_near_a_solution(cls, problem_set: ProblemSet) -> bool:
+        """Return whether it applies and its Jacobians cost about what gradients cost: for up to eight unknowns.
+
+        Example
+        -------
+        >>> LockstepLM.pays_near_a_solution(problem_set)
+        True
+        """
+        return problem_set.space.size <= FEW_UNKNOWNS and cls.applies_to(problem_set)
 
     def _advance(self, run: LocalRun) -> None:
         active = _Active(run, run.movable, self.first_step)

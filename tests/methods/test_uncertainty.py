@@ -83,6 +83,7 @@ def test_it_is_the_covariance_of_curve_fit(absolute_sigma: bool, robust_loss: st
         )  # fmt: skip
         np.testing.assert_allclose(solution.xi[i], values, rtol=1e-6)
         np.testing.assert_allclose(found.covariance[i], covariance, rtol=1e-4)
+    np.testing.assert_array_equal(solution.covariance, solution.uncertainty().covariance)
     errors = found.standard_errors
     np.testing.assert_allclose(found.correlations * errors[:, :, None] * errors[:, None, :], found.covariance)
     np.testing.assert_allclose(np.diagonal(found.correlations, axis1=1, axis2=2), 1.0)
