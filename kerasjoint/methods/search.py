@@ -15,9 +15,10 @@ from kerasjoint.confirmation import SERVED_BETTER, Confirmation
 from kerasjoint.counting import History
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.descents import Descents
+from kerasjoint.methods.lockstep_lm import LockstepLM
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, with_runs
+from kerasjoint.solution import Solution, Status, with_runs
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -32,6 +33,12 @@ MOST_SHARES = 4
 # An instance looks unsolved if the noise of solved ones reaches its loss less often than this.
 UNSOLVED = 0.01
 NOISE_MARGIN = 1.5
+# What looks unsolved and is at most so many times as high as what noise explains may be a descent that ended short.
+SHORT_OF = 3.0
+POLISHING = LockstepLM(max_iterations=10)
+# More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured, 40
+# unknowns: a Jacobian takes 10 to 15 times as long as a gradient.
+UNKNOWNS_PER_EVALUATION, MOST_UNKNOWNS = 4, 256
 
 
 class Plan(NamedTuple):
@@ -89,6 +96,7 @@ class Search:
         self.confirmation = self._confirm()
         self._compile_seconds = 0.0
         self._history = History(problem_set)
+        self._polished = np.full(len(problem_set), np.inf)
         self._record()
 
     @property
@@ -120,8 +128,7 @@ class Search:
         own_residuals = type(problem).residuals is not InverseProblem.residuals
         if own_residuals or not problem.sums_squares or not y.std() > 0:
             return most
-        served = np.quantile(self.best.loss, SERVED_BETTER, method="inverted_cdf")
-        return float(np.clip(NOISE_MARGIN * np.sqrt(served / y[0].size) / y.std(), least, most))
+        return float(np.clip(NOISE_MARGIN * np.sqrt(self._served / y[0].size) / y.std(), least, most))
 
     @property
     def estimates(self) -> tuple[FloatArray, FloatArray]:
@@ -175,6 +182,27 @@ class Search:
         self.confirmation = self._confirm()
         self._record()
 
+    def polish(self) -> None:
+        """Go on by Levenberg-Marquardt where L-BFGS ran out of iterations short of what noise explains.
+
+        In a long valley, L-BFGS goes on for hundreds of iterations. Done once for each such point.
+        """
+        loss, size = self.best.loss, self.problem_set.space.size
+        if size > MOST_UNKNOWNS or not LockstepLM.applies_to(self.problem_set):
+            return
+        rows = self.unsolved
+        short = (self.best.status == Status.ITERATIONS) & (loss < self._polished) & (loss <= SHORT_OF * self._served)
+        rows = rows[short[rows]]
+        if not rows.size:
+            return
+        found = POLISHING.solve(self.problem_set[rows], start=self.best.z[rows])
+        found = replace(found, evaluations=found.evaluations * max(-(-size // UNKNOWNS_PER_EVALUATION), 1))
+        self._polished[rows] = found.loss
+        self.best = with_runs(self.best, rows, found)
+        self._estimates.append((found.z, found.loss))
+        self.confirmation = self._confirm()
+        self._record()
+
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
 
@@ -220,6 +248,11 @@ class Search:
     @property
     def _spent(self) -> FloatArray:
         return self.best.cost(self._value_cost) + self._value_cost * self._values
+
+    @property
+    def _served(self) -> float:
+        """A loss that few instances are below."""
+        return float(np.quantile(self.best.loss, SERVED_BETTER, method="inverted_cdf"))
 
     def _confirm(self) -> Confirmation:
         return self._descents.confirmation(self.best.loss)

@@ -1,0 +1,75 @@
+"""What descents share: going on where L-BFGS ended short of the minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasjoint import InverseProblem, ProblemSet, Status, Unknown
+from kerasjoint.methods import LockstepLBFGS
+from kerasjoint.methods.search import Search
+
+SIZE, RESIDUALS, N = 12, 200, 8
+
+
+class Valley(InverseProblem):
+    """Linear, with singular values from 1 to 1e-3: its minimum is that of ``numpy.linalg.lstsq``."""
+
+    unknowns = (Unknown("c", shape=(SIZE,), scale=1.0),)
+
+    def __init__(self) -> None:
+        generator = np.random.default_rng(0)
+        left, _ = np.linalg.qr(generator.standard_normal((RESIDUALS, SIZE)))
+        right, _ = np.linalg.qr(generator.standard_normal((SIZE, SIZE)))
+        self.matrix = (left * np.logspace(0, -3, SIZE)) @ right.T
+
+    def forward(self, xi, x):
+        return tf.matmul(xi["c"], tf.constant(self.matrix.T, xi["c"].dtype))
+
+
+class Cliff(Valley):
+    """The same, but its misfit is no sum over residuals to Levenberg-Marquardt."""
+
+    def misfit(self, prediction, y, x):
+        return tf.reduce_sum(tf.square(prediction - y), axis=1)
+
+
+def search(problem: Valley) -> tuple[Search, np.ndarray]:
+    generator = np.random.default_rng(1)
+    truth = 10 * generator.standard_normal((N, SIZE))
+    y = truth @ problem.matrix.T + 1e-2 * generator.standard_normal((N, RESIDUALS))
+    # The last ones are solved; they say what noise explains.
+    guess = truth.copy()
+    guess[:5] = 0
+    problem_set = ProblemSet(problem, {}, y, truth=truth, guess=guess)
+    short = LockstepLBFGS(max_iterations=40)
+    least = [np.linalg.lstsq(problem.matrix, one)[1][0] for one in y]
+    return Search(problem_set, short, short, evaluations=1000, value_cost=0.3), np.array(least)
+
+
+def test_what_ends_short_of_a_minimum_goes_on_to_it() -> None:
+    found, least = search(Valley())
+    before = found.best
+    short = np.intersect1d(found.unsolved, np.flatnonzero(before.loss < 3 * before.loss.min()))
+    assert (before.status[short] == Status.ITERATIONS).all()
+    assert short.size >= 1
+    assert (before.loss[short] > 1.1 * least[short]).sum() >= 2
+    found.polish()
+    np.testing.assert_allclose(found.best.loss[short], least[short], rtol=1e-6)
+    assert (found.best.loss <= before.loss).all()
+    # A Jacobian of twelve unknowns counts as three evaluations.
+    spent = found.best.evaluations - before.evaluations
+    assert (spent[short] >= 6).all()
+    assert (spent % 3 == 0).all()
+    again = found.best
+    found.polish()
+    assert found.best is again
+
+
+@pytest.mark.parametrize("problem", [Cliff()])
+def test_without_residuals_it_stays(problem: Valley) -> None:
+    found, _ = search(problem)
+    before = found.best
+    found.polish()
+    assert found.best is before
