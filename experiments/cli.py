@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kerasjoint import compile_cache
 from kerasjoint.cores import set_cores
 from kerasjoint.errors import ArgumentError, KerasjointError, WriteError
 from kerasjoint.experiments.screen import console, print_names, print_tables, progress_of, say
@@ -162,7 +163,7 @@ def main() -> None:
     It exits with 0, 1 (tasks failed, or nothing can be written), 2 (wrong use), 130 (Ctrl-C) or 143 (SIGTERM).
     """
     take_sigterm()
-    for name, value in QUIET.items():
+    for name, value in {**QUIET, compile_cache.VARIABLE: "default"}.items():
         os.environ.setdefault(name, value)
     try:
         app(standalone_mode=True)

@@ -17,17 +17,19 @@ OFF = "off"
 # Elsewhere files have no owner and mode to check: nothing is kept.
 POSIX = os.name == "posix"
 
-_chosen: str | os.PathLike[str] | None = "default"
+_chosen: str | os.PathLike[str] | None = None
 _was_set = _began = False
 _session: Session | None = None
 
 
 def set_cache(folder: str | os.PathLike[str] | None = "default") -> None:
-    """Choose where compiled code is kept for later processes; ``None``: nowhere.
+    """Choose where compiled code is kept for later processes; ``None``: nowhere, as without a call.
 
     Call it before the first problem set is made: TensorFlow reads this once. ``"default"`` is ``kerasjoint`` in the
-    user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``). Without a call, the environment variable
-    ``KERASJOINT_CACHE`` decides: a folder, or ``off``. On Windows nothing is kept.
+    user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``), where the command line keeps its code. Without a call,
+    the environment variable ``KERASJOINT_CACHE`` decides: a folder, ``default`` or ``off``. On Windows nothing is kept.
+
+    TensorFlow logs lines about the processor wherever it loads such code; ``TF_CPP_MIN_LOG_LEVEL=3`` silences them.
 
     What is in the folder is run: it must be yours, and nobody else may be able to write to it or to replace it.
 
@@ -75,7 +77,7 @@ def forget_refused(error: Exception) -> bool:
 
 
 def _folder() -> Path | None:
-    chosen = _chosen if _was_set else os.environ.get(VARIABLE) or "default"
+    chosen = _chosen if _was_set else os.environ.get(VARIABLE) or OFF
     return None if chosen is None or (chosen == OFF and not _was_set) else _path(chosen)
 
 

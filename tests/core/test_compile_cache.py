@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -57,6 +58,12 @@ def write(folder: Path, *names: str, size: int = 10) -> None:
     session.close()
 
 
+def write_entry(folder: Path, name: str, content: bytes) -> None:
+    place = folder / f"{name}.{hashlib.sha256(content).hexdigest()}"
+    place.write_bytes(content)
+    place.chmod(0o600)
+
+
 def offered(folder: Path) -> set[str]:
     session = Session(folder, "key")
     try:
@@ -78,6 +85,14 @@ def test_later_processes_compile_nothing_and_survive_damage(folder: Path) -> Non
     anew = entries(folder)
     assert {name.rpartition(".")[0] for name in anew} == {name.rpartition(".")[0] for name in compiled}
     assert not {*anew.values()} & {*compiled.values()}
+    # Whole entries under wrong names: TensorFlow refuses the one it asks for, and all are compiled again.
+    (one, two) = sorted(folder.glob("*/*.pb.*"), key=lambda path: path.stat().st_size)[-2:]
+    names, contents = [path.name.rpartition(".")[0] for path in (one, two)], [one.read_bytes(), two.read_bytes()]
+    for path, name, content in zip((one, two), names, contents[::-1], strict=True):
+        path.unlink()
+        write_entry(path.parent, name, content)
+    assert solve(folder) == first
+    assert solve(folder) == first
     assert not [*folder.glob("*/run-*")]
     assert solve(folder / "unused", "off") == first
     assert not (folder / "unused").exists()
@@ -192,6 +207,8 @@ def test_the_choice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     assert compile_cache._folder() is None  # as the tests are run
     monkeypatch.delenv("KERASJOINT_CACHE")
+    assert compile_cache._folder() is None
+    monkeypatch.setenv("KERASJOINT_CACHE", "default")
     assert compile_cache._folder() == folder / "kerasjoint"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert compile_cache._folder() == Path.home() / ".cache" / "kerasjoint"
