@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kerasjoint.cores import cores
 
-LARGE_CHUNK = 32
+# How much smaller each size of pieces is than the one before. Twice as many sizes save a twentieth of the time of an
+# L-BFGS on Kuramoto-Sivashinsky (n = 64) and take twice as long to compile.
+RATIO = 8
 # Without a chunk, what fits into one call: a power of four up to this.
 LARGEST_BATCH = 4096
 
@@ -58,8 +60,9 @@ def _power_of_four(n: int) -> int:
 
 
 def _sizes(chunk: int) -> list[int]:
-    """Return the sizes: powers of two, and some between where chunks are large. Small ones mean long compilations."""
-    powers = [1 << k for k in range(chunk.bit_length())]
-    between = [size + size // 2 for size in powers if size >= 8]
-    sizes = {*powers, *between} if chunk >= LARGE_CHUNK else {*powers} - {2}
-    return sorted({*(size for size in sizes if size < chunk), chunk})
+    """Return the sizes: the chunk, an eighth of it and so on, and one instance. Each costs seconds of compilation."""
+    sizes = {1}
+    while chunk > 1:
+        sizes.add(chunk)
+        chunk //= RATIO
+    return sorted(sizes)

@@ -63,7 +63,7 @@ def test_pieces_are_few_sizes_that_share_the_work(count: int, chunk: int) -> Non
     set_cores(count)
     sizes = {size for n in range(1, 300) for size, _ in pieces(n, chunk)}
     assert max(sizes) == chunk
-    assert len(sizes) <= (5 if chunk < 32 else 11)
+    assert len(sizes) <= 3
     for n in range(1, 300):
         cut = pieces(n, chunk)
         padded = padded_size(n, chunk)
