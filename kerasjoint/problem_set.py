@@ -171,9 +171,13 @@ class ProblemSet:
     def truth_loss(self) -> FloatArray | None:
         """The objective of the true unknowns, (n,), evaluated once; ``None`` where they are not known."""
         if self._truth_loss is None and self.truth is not None:
-            self._truth_loss = self.objective(self.truth)
-            self._truth_loss.setflags(write=False)
+            self.keep_truth_loss(self.objective(self.truth))
         return self._truth_loss
+
+    def keep_truth_loss(self, loss: FloatArray) -> None:
+        """Keep the objective of the true unknowns, (n,), where it was evaluated elsewhere."""
+        self._truth_loss = loss
+        self._truth_loss.setflags(write=False)
 
     def solved(self, loss: FloatArray, xi: FloatArray) -> NDArray[np.bool_] | None:
         """Return which instances the problem counts as solved at ``xi`` (n, d) with ``loss`` (n,), or ``None``."""

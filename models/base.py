@@ -29,7 +29,10 @@ REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_exe
 
 
 class TrainingData(NamedTuple):
-    """What ``train_step`` gets: the network's inputs, the instances, and targets where the model learns from some."""
+    """What ``train_step`` gets: the network's inputs, the instances, and targets where the model learns from some.
+
+    The targets of joint optimisation are the weights of the instances, (n,), if they are scaled.
+    """
 
     inputs: dict[str, tf.Tensor]
     instances: TensorProblemSet
@@ -136,7 +139,7 @@ class ProblemSetModel(keras.Model):
         """Apply the network to named inputs, scaled by the mean and deviation that training began with."""
         scaled = {}
         for name in self.input_shapes:
-            scaled[name] = (inputs[name] - self._scales[name][0]) / self._scales[name][1]
+            scaled[name] = self._scaled((inputs[name] - self._scales[name][0]) / self._scales[name][1])
         return (self._compiled_network if self._network_apart else self.network)(scaled, training=training)
 
     def compile(self, optimizer: Any = "adam", *, jit_compile: bool = True, **kwargs: Any) -> None:
@@ -274,6 +277,8 @@ class ProblemSetModel(keras.Model):
             found = losses.numpy()[:steps].tolist()
             state.best_loss, state.best_z, state.non_finite = new
             state.seconds += time.perf_counter() - began
+            if state.epochs == 0:
+                self._look_at_first_losses(state)
             state.epochs += steps
             return found
 
@@ -287,6 +292,9 @@ class ProblemSetModel(keras.Model):
                 return self._prepare(state, data)
             self._rehearsed.add(key)
         return train
+
+    def _look_at_first_losses(self, state: TrainingState) -> None:
+        """Called after the first epochs on a problem set, with the best loss of each instance so far."""
 
     def _rehearse(self, run: Callable[[tf.Tensor], Any]) -> None:
         """Trigger compilation without changing model state: run no epoch or, if that leaves code out, undo one."""
@@ -355,6 +363,13 @@ class ProblemSetModel(keras.Model):
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
+    def _scaled(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return what the network gets of inputs whose mean and deviation are 0 and 1."""
+        return inputs
+
+    def _center_and_spread(self, array: NDArray[Any]) -> tuple[float, float]:
+        return float(np.mean(array)), float(np.std(array))
+
     def _scaled_names(self) -> list[str]:
         return list(self.input_shapes)
 
@@ -364,7 +379,7 @@ class ProblemSetModel(keras.Model):
     def _adapt(self, data: TrainingData) -> None:
         """Set each input's mean and deviation, one of each per array, from the first problem set trained on."""
         for name, array in self._scaled_arrays(data).items():
-            mean, deviation = float(np.mean(array)), float(np.std(array))
+            mean, deviation = self._center_and_spread(np.asarray(array))
             self._scales[name].assign([mean, deviation if deviation > 1e-6 * max(abs(mean), 1e-30) else 1.0])
         self._adapted.assign(1.0)
 
