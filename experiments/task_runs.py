@@ -26,6 +26,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems import PROBLEMS
 from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, Status
+from kerasjoint.wrappers.isolation import recorded_failures
 
 PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
 
@@ -51,8 +52,9 @@ class TaskRuns:
     def attempt(self, task: Task, seconds: float | None = None) -> TaskResult | str:
         """Run a task for at most so many seconds; return its result, or the reason why it failed."""
         try:
-            with time_limit(seconds):
-                return self._run(task)
+            with time_limit(seconds), recorded_failures() as reasons:
+                result = self._run(task)
+            return result._replace(metadata=result.metadata | {"simulator_errors": dict(reasons)})
         except (Exception, SystemExit, TimeLimitExceeded) as error:
             return reason_of(error)
 

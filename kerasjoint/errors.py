@@ -105,6 +105,10 @@ class RouteWarning(UserWarning):
     """A simulator runs on a slower route than XLA."""
 
 
+class SimulatorWarning(UserWarning):
+    """A simulator raised an error for some instances, which count as not finite; the others go on."""
+
+
 class ScaleWarning(UserWarning):
     """The losses of some instances are so much larger than the others' that joint optimisation sees these alone."""
 

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.cluster import check_client, run_on_workers
-from kerasjoint.confirmation import Confirmation, Minima
-from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
+from kerasjoint.joining import Part, join
 from kerasjoint.methods.base import LocalMethod, Method
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import ARRAYS, CONFIRMATION, Point, Solution
+from kerasjoint.solution import Solution
 
 # Each worker gets about so many shards, so that none is waited for long.
 SHARDS_PER_WORKER = 4
 LARGEST_SHARD = 4096
-
-
-class Part(NamedTuple):
-    """What a worker sends back of the solution of a shard: not its data."""
-
-    method: str
-    solver: str
-    arrays: dict[str, NDArray[Any]]
-    last: Point
-    confirmation: Confirmation | None
-    truth_loss: NDArray[np.float64] | None
-    compile_seconds: float
 
 
 def solve_in_shards(
@@ -60,8 +46,7 @@ def solve_in_shards(
     Returns
     -------
     Solution
-        Of all instances. ``seconds`` are those that passed here, ``compile_seconds`` those of the slowest worker, which
-        are among them, and the history is its end.
+        Of all instances. ``compile_seconds`` are the most of any shard, ``seconds`` the others that passed here.
     """
     n, workers = len(problem_set), max(len(check_client(client).nthreads()), 1)
     if shard is None and not isinstance(method, LocalMethod):
@@ -84,51 +69,13 @@ def solve_in_shards(
         if isinstance(part, BaseException):
             raise part
         parts[place] = part
-    return _joined(problem_set, [parts[k] for k in range(len(rows))], rows, time.perf_counter() - began)
+    ended = [parts[k] for k in range(len(rows))]
+    compile_seconds = max(part.compile_seconds for part in ended)
+    return join(problem_set, ended, max(time.perf_counter() - began - compile_seconds, 0.0), compile_seconds)
 
 
 def _solve_shard(
     solve: Callable[..., Solution], problem_set: ProblemSet, method: Method, seed: int, options: dict[str, Any]
 ) -> Part:
     """Solve a shard, in a worker."""
-    solution = solve(problem_set, method, seed=seed, **options)
-    return Part(
-        solution.method,
-        solution.solver,
-        {name: getattr(solution, name) for name in ARRAYS},
-        solution.last,
-        solution.confirmation,
-        problem_set.truth_loss,
-        solution.compile_seconds,
-    )
-
-
-def _joined(problem_set: ProblemSet, parts: list[Part], rows: list[NDArray[np.intp]], seconds: float) -> Solution:
-    if problem_set.truth is not None:
-        problem_set.keep_truth_loss(np.concatenate([part.truth_loss for part in parts if part.truth_loss is not None]))
-    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in ARRAYS}
-    history = History(problem_set)
-    evaluations = float(arrays["evaluations"].mean())
-    history.record(int(arrays["iterations"].max()), evaluations, seconds, arrays["z"], arrays["loss"])
-    compile_seconds = max(part.compile_seconds for part in parts)
-    return Solution(
-        method=parts[0].method,
-        problem_set=problem_set,
-        **arrays,
-        seconds=max(seconds - compile_seconds, 0.0),
-        compile_seconds=compile_seconds,
-        last=Point(*(np.concatenate(arrays) for arrays in zip(*(part.last for part in parts), strict=True))),
-        history=history.frame,
-        solver=parts[0].solver,
-        confirmation=_joined_confirmation([part.confirmation for part in parts], rows),
-    )
-
-
-def _joined_confirmation(parts: list[Confirmation | None], rows: list[NDArray[np.intp]]) -> Confirmation | None:
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    minima = {name: np.concatenate([getattr(part.minima, name) for part in known]) for name in ("z", "loss", "hits")}
-    instance = np.concatenate([own[part.minima.instance] for part, own in zip(known, rows, strict=True)])
-    counts = {name: np.concatenate([getattr(part, name) for part in known]) for name in CONFIRMATION}
-    return Confirmation(**counts, minima=Minima(instance, **minima))
+    return Part.of(solve(problem_set, method, seed=seed, **options))

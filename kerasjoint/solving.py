@@ -55,7 +55,7 @@ def solve(
     -------
     Solution
         Its cost is that of all that ran. A simulator without a gradient is not refined. With ``client``, ``seconds``
-        are those that passed here, and ``history`` has the end alone.
+        are those that passed here, and ``history`` has means over the shards.
 
     Raises
     ------

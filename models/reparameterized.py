@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -16,6 +16,7 @@ from kerasjoint.best import keep_better
 from kerasjoint.errors import ArgumentError, ScaleWarning, describe
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.networks import image_space, suitable_network
+from kerasjoint.models.streaming import is_streamed
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
@@ -55,7 +56,9 @@ class EstimatingModel(ProblemSetModel):
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:
         """Return the network's current estimates in normalised coordinates, (n, d) float64."""
-        return self(self._named_inputs(problem_set)).numpy().astype(np.float64)
+        parts = problem_set.slabs() if is_streamed(self, problem_set) else [slice(None)]
+        found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
+        return np.concatenate(found).astype(np.float64)
 
     def predict(self, problem_set: ProblemSet, **refused: Any) -> NDArray[np.float64]:
         """Return the unknowns that the network currently puts out, (n, d) float64."""
@@ -141,6 +144,7 @@ class ReparameterizedModel(EstimatingModel):
     """
 
     simulates = True
+    sums_over_instances = True
     method_name = "reparameterized"
     evaluations_per_epoch = 1
 
@@ -168,11 +172,12 @@ class ReparameterizedModel(EstimatingModel):
         self._descend(tape, loss)
         return {"loss": loss, "instance_loss": instance_loss, "z": z}
 
-    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
+    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         instances = TensorProblemSet.of(problem_set, jit_compile=self.jit_compile)
-        weights = self._weights(problem_set) if self.scale_instances else 0.0
-        return TrainingData(inputs, instances, tf.constant(weights, tf.float32))
+        if targets is None:
+            targets = tf.constant(self._weights(problem_set) if self.scale_instances else 0.0, tf.float32)
+        return TrainingData(inputs, instances, targets)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         loss = problem_set.objective(self.predict(problem_set))
@@ -189,9 +194,11 @@ class ReparameterizedModel(EstimatingModel):
     def _scaled(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.asinh(inputs) if self.scale_instances else inputs
 
-    def _center_and_spread(self, array: NDArray[Any]) -> tuple[float, float]:
+    def _center_and_spread(self, array: NDArray[Any], slabs: Sequence[slice]) -> tuple[float, float]:
         if not self.scale_instances:
-            return super()._center_and_spread(array)
+            return super()._center_and_spread(array, slabs)
+        # Of the first slab, since a median needs all numbers at once.
+        array = array[slabs[0]]
         median = float(np.median(array))
         return median, float(np.median(np.abs(array - median)))
 

@@ -27,6 +27,7 @@ class SupervisedModel(EstimatingModel):
     """
 
     method_name = "supervised"
+    sums_over_instances = True
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Move the weights one step towards the known unknowns."""
@@ -36,14 +37,15 @@ class SupervisedModel(EstimatingModel):
         self._descend(tape, loss)
         return {"loss": loss}
 
-    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
+    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         if problem_set.truth is None:
             raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
-        space = problem_set.space
-        space.check_inside(problem_set.truth, "truth")
-        targets = space.to_z(problem_set.truth, problem_set.guess)
-        return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(targets, tf.float32))
+        if targets is None:
+            space = problem_set.space
+            space.check_inside(problem_set.truth, "truth")
+            targets = tf.constant(space.to_z(problem_set.truth, problem_set.guess), tf.float32)
+        return TrainingData(inputs, TensorProblemSet.of(problem_set), targets)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         data = self._training_data(problem_set)

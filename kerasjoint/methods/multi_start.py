@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
-from kerasjoint.methods.base import Method, check_problem_set
+from kerasjoint.methods.base import Method, check_problem_set, solve_in_slabs
 from kerasjoint.methods.descents import RANDOM, Descents
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution, with_runs
+
+# About so many runs of an instance are in memory together: the slabs of large sets are smaller accordingly.
+RUNS_TOGETHER = 16
 
 
 class MultiStart(Method):
@@ -48,7 +51,11 @@ class MultiStart(Method):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; see ``Method.solve``."""
-        n = len(check_problem_set(problem_set))
+        n, parts = len(check_problem_set(problem_set)), problem_set.slabs(RUNS_TOGETHER)
+        if len(parts) > 1:
+            seeds = np.random.SeedSequence([seed, n]).generate_state(len(parts))
+            own = {slab.start: int(one) for slab, one in zip(parts, seeds, strict=True)}
+            return solve_in_slabs(problem_set, parts, lambda part, slab: self.solve(part, own[slab.start]))
         best = self._local.solve(problem_set)
         first, history = best.history.iloc[:1], History(problem_set)
         descents, runs = Descents(best), np.ones(n, dtype=np.int64)

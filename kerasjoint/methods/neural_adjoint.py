@@ -168,7 +168,7 @@ class FlatPrediction(InverseProblem):
 
 def _targets(examples: ProblemSet) -> ProblemSet:
     """Return the examples with what the surrogate has to learn as y: observations, or flattened predictions."""
-    if examples.evaluator.predicts_observation(examples.data):
+    if examples.evaluator.predicts_observation(examples.one):
         return examples
     prediction = examples.problem.simulate(examples.truth, examples.x)  # type: ignore[arg-type]
     arrays = tf.nest.flatten(prediction)
