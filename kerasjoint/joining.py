@@ -78,8 +78,9 @@ def _history(parts: Sequence[Part], seconds: float) -> pd.DataFrame:
     tables = [part.history.drop_duplicates("iteration", keep="last").set_index("iteration") for part in parts]
     iterations = sorted(set().union(*(table.index for table in tables)))
     sizes = [len(part.arrays["loss"]) for part in parts]
-    total = sum(size * table.reindex(iterations).ffill().bfill() for size, table in zip(sizes, tables, strict=True))
-    mean = total / sum(sizes)
+    mean = pd.DataFrame(0.0, index=pd.Index(iterations, name="iteration"), columns=tables[0].columns)
+    for size, table in zip(sizes, tables, strict=True):
+        mean += table.reindex(iterations).ffill().bfill() * (size / sum(sizes))
     mean["seconds"] = seconds * mean["evaluations"] / max(float(mean["evaluations"].iloc[-1]), 1.0)
     return mean.reset_index()
 

@@ -280,7 +280,7 @@ class ProblemSetModel(keras.Model):
         ``streamed`` is a set to be trained on slab by slab, of which ``data`` has one instance.
         """
         if streamed is not None:
-            epochs = streamed_epochs(self, state, streamed)
+            epochs = streamed_epochs(self, TrainingData, state, streamed)
         elif is_distributed(self):
             epochs = distributed_epochs(self, state, data)
         else:
@@ -430,8 +430,11 @@ class ProblemSetModel(keras.Model):
             self._scales[name].assign([mean, deviation if deviation > 1e-6 * max(abs(mean), 1e-30) else 1.0])
         self._adapted.assign(1.0)
 
-    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
-        """Return what a training step gets, with ``targets`` where they are known already."""
+    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
+        raise NotImplementedError
+
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        """Return the targets of models that sum over instances."""
         raise NotImplementedError
 
     def _evaluation(self, problem_set: ProblemSet) -> float:

@@ -172,12 +172,13 @@ class ReparameterizedModel(EstimatingModel):
         self._descend(tape, loss)
         return {"loss": loss, "instance_loss": instance_loss, "z": z}
 
-    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
+    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         instances = TensorProblemSet.of(problem_set, jit_compile=self.jit_compile)
-        if targets is None:
-            targets = tf.constant(self._weights(problem_set) if self.scale_instances else 0.0, tf.float32)
-        return TrainingData(inputs, instances, targets)
+        return TrainingData(inputs, instances, self._targets(problem_set))
+
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        return tf.constant(self._weights(problem_set) if self.scale_instances else 0.0, tf.float32)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         loss = problem_set.objective(self.predict(problem_set))

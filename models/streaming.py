@@ -18,7 +18,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 if TYPE_CHECKING:
-    from kerasjoint.models.base import ProblemSetModel
+    from kerasjoint.models.base import ProblemSetModel, TrainingData
 
 COUPLING = (BatchStatistics, keras.layers.BatchNormalization)
 
@@ -31,7 +31,7 @@ def is_streamed(model: ProblemSetModel, problem_set: ProblemSet) -> bool:
 
 
 def streamed_epochs(
-    model: ProblemSetModel, state: TrainingState, problem_set: ProblemSet
+    model: ProblemSetModel, data_class: Callable[..., TrainingData], state: TrainingState, problem_set: ProblemSet
 ) -> Callable[[int], list[float]]:
     """Return the function that trains some epochs and returns their losses.
 
@@ -52,23 +52,21 @@ def streamed_epochs(
         instances = TensorProblemSet(evaluator, x, y, guess, model.jit_compile)
         return of_slab(data_class(inputs, instances, targets), best)
 
-    data_class: Any = None
-    targets: dict[int, tf.Tensor] = {}
+    targets = [model._targets(problem_set[slab]) for slab in parts]
 
     def train(steps: int) -> list[float]:
-        nonlocal data_class
         best = {name: np.array(getattr(state, name)) for name in TENSORS}
         losses = []
         for _ in range(steps):
             total, sums = 0.0, None
-            for slab in parts:
-                data = model._training_data(problem_set[slab], targets.get(slab.start))
-                data_class, targets[slab.start] = type(data), data.targets
+            for slab, known in zip(parts, targets, strict=True):
+                instances = TensorProblemSet.of(problem_set[slab], jit_compile=model.jit_compile)
+                inputs = model._named_inputs(problem_set[slab])
                 before = tuple(tf.constant(best[name][slab]) for name in TENSORS)
                 if eager:
-                    loss, gradients, after = of_slab(data, before)
+                    loss, gradients, after = of_slab(data_class(inputs, instances, known), before)
                 else:
-                    loss, gradients, after = compiled(data.inputs, *data.instances[1:4], data.targets, before)
+                    loss, gradients, after = compiled(inputs, *instances[1:4], known, before)
                 total += float(loss)
                 sums = gradients if sums is None else [a + b for a, b in zip(sums, gradients, strict=True)]
                 for name, part in zip(TENSORS, after, strict=True):

@@ -37,15 +37,15 @@ class SupervisedModel(EstimatingModel):
         self._descend(tape, loss)
         return {"loss": loss}
 
-    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
+    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         if problem_set.truth is None:
             raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
-        if targets is None:
-            space = problem_set.space
-            space.check_inside(problem_set.truth, "truth")
-            targets = tf.constant(space.to_z(problem_set.truth, problem_set.guess), tf.float32)
-        return TrainingData(inputs, TensorProblemSet.of(problem_set), targets)
+        return TrainingData(inputs, TensorProblemSet.of(problem_set), self._targets(problem_set))
+
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        problem_set.space.check_inside(problem_set.truth, "truth")
+        return tf.constant(problem_set.space.to_z(problem_set.truth, problem_set.guess), tf.float32)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         data = self._training_data(problem_set)

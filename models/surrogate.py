@@ -83,11 +83,10 @@ class SurrogateModel(ProblemSetModel):
     def _scaled_arrays(self, data: TrainingData) -> dict[str, tf.Tensor]:
         return data.inputs | {"y": data.targets}
 
-    def _training_data(self, problem_set: ProblemSet, targets: tf.Tensor | None = None) -> TrainingData:
+    def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         if problem_set.truth is None:
             raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
         linear = (problem_set.truth - problem_set.guess) / problem_set.space.scale
         inputs = {"xi": tf.constant(linear, tf.float32)} | inputs
-        targets = tf.constant(problem_set.y, tf.float32) if targets is None else targets
-        return TrainingData(inputs, TensorProblemSet.of(problem_set), targets)
+        return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(problem_set.y, tf.float32))

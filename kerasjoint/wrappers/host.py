@@ -62,13 +62,9 @@ class HostFunction(WrappedFunction):
         super().__init__(wrapper, function)
         self._declared = None if shape is None else _declared_shapes(self.label, shape)
 
-    # Computed and kept, so that what they learn is no part of the identity of a problem.
     @cached_property
-    def _forward(self) -> Isolation:
-        return Isolation(self.label)
-
-    @cached_property
-    def _backward(self) -> Isolation:
+    def _isolation(self) -> Isolation:
+        # Computed and kept, so that what it learns is no part of the identity of a problem.
         return Isolation(self.label)
 
     def run(self, arguments: tuple[Any, ...]) -> Any:
@@ -111,7 +107,7 @@ class HostFunction(WrappedFunction):
             return self._check_results(result, structure, len(arrays[layout.leading]), layout.dtype.as_numpy_dtype)
 
         def on_host(*arrays: Array) -> list[Array]:
-            return self._forward.call(run, arrays, len(arrays[layout.leading]), None)
+            return self._isolation.call("function", run, arrays, len(arrays[layout.leading]))
 
         count = len(tf.nest.flatten(declared))
         results = self._on_host(on_host, tensors, [layout.dtype] * count)
@@ -137,7 +133,7 @@ class HostFunction(WrappedFunction):
         def on_host(*arrays: Array) -> list[Array]:
             n = len(arrays[layout.leading])
             per_instance = [arrays[k].shape[:1] == (n,) for k in layout.floating]
-            return self._backward.call(pull_back, arrays, n, per_instance)
+            return self._isolation.call("gradient", pull_back, arrays, n, per_instance)
 
         dtypes = [tensors[k].dtype for k in layout.floating]
         gradients = self._on_host(on_host, [*tensors, *upstream], dtypes, "_gradient")

@@ -45,16 +45,23 @@ class Isolation:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._like: list[Array] | None = None
+        self._like: dict[str, list[Array]] = {}
         self._warned: set[str] = set()
 
     def call(
-        self, function: Callable[..., list[Array]], arrays: Sequence[Array], n: int, per_instance: Sequence[bool] | None
+        self,
+        name: str,
+        function: Callable[..., list[Array]],
+        arrays: Sequence[Array],
+        n: int,
+        per_instance: Sequence[bool] | None = None,
     ) -> list[Array]:
         """Return ``function(*arrays)``, of which results (n, ...) are NaN for the instances that it raises for.
 
         Parameters
         ----------
+        name
+            Which function of this simulator it is.
         function
             Takes arrays and returns a list of arrays.
         arrays
@@ -82,27 +89,16 @@ class Isolation:
 
         attempt(np.arange(n))
         if parts:
-            self._like = parts[-1][1]
-        if self._like is None:
+            self._like[name] = parts[-1][1]
+        if name not in self._like:
             raise errors[0]
-        if not errors:
-            if len(parts) == 1:
-                return parts[0][1]
-        else:
+        if errors:
             self._record(errors, n)
-        flags = [True] * len(self._like) if per_instance is None else per_instance
-        return [self._join(k, parts, n) if flag else self._sum(k, parts) for k, flag in enumerate(flags)]
-
-    def _join(self, k: int, parts: list[tuple[Rows, list[Array]]], n: int) -> Array:
-        assert self._like is not None
-        whole = np.full((n, *self._like[k].shape[1:]), np.nan, self._like[k].dtype)
-        for rows, results in parts:
-            whole[rows] = results[k]
-        return whole
-
-    def _sum(self, k: int, parts: list[tuple[Rows, list[Array]]]) -> Array:
-        assert self._like is not None
-        return np.sum([results[k] for _, results in parts], axis=0, initial=0.0).astype(self._like[k].dtype)
+        elif len(parts) == 1:
+            return parts[0][1]
+        like = self._like[name]
+        flags = [True] * len(like) if per_instance is None else per_instance
+        return [_join(k, one, parts, n) if flags[k] else _sum(k, one, parts) for k, one in enumerate(like)]
 
     def _record(self, errors: list[Exception], n: int) -> None:
         counts = Counter(f"{self._label}: {type(error).__name__}: {error}" for error in errors)
@@ -114,3 +110,14 @@ class Isolation:
             message = f"{reason} (for {counts[reason]} of {n} instances, which count as not finite; said once)"
             warnings.warn(message, SimulatorWarning, stacklevel=2)
         self._warned |= counts.keys()
+
+
+def _join(k: int, like: Array, parts: list[tuple[Rows, list[Array]]], n: int) -> Array:
+    whole = np.full((n, *like.shape[1:]), np.nan, like.dtype)
+    for rows, results in parts:
+        whole[rows] = results[k]
+    return whole
+
+
+def _sum(k: int, like: Array, parts: list[tuple[Rows, list[Array]]]) -> Array:
+    return np.asarray(sum((results[k] for _, results in parts), start=np.zeros_like(like)), like.dtype)

@@ -89,7 +89,7 @@ def test_training_adds_up_the_gradients_of_the_slabs(whole, on_disk, settings):
     losses, xi = [], []
     for problem_set in (whole, on_disk):
         model = ReparameterizedModel.for_problem_set(problem_set, "dense", seed=2)
-        model.compile(keras.optimizers.SGD(1e-3), **settings)
+        model.compile(keras.optimizers.SGD(1e-4), **settings)
         with pytest.MonkeyPatch.context() as patch:
             if problem_set is whole:
                 patch.setattr(slabs_module, "SLAB_BYTES", 2**26)

@@ -55,8 +55,9 @@ def test_scaled_training_begins_with_a_loss_of_one_each_and_serves_the_small_one
     at_guess = sized.objective(sized.guess)
     with pytest.warns(ScaleWarning):
         plain = Reparameterized(epochs=300, learning_rate=3e-3, network="dense").solve(sized)
-    improved = [np.median(np.delete(one.loss / at_guess, 5)) for one in (plain, scaled)]
-    assert improved[1] < 0.01 < improved[0]
+    # Of the last iterates: on its way the training for the large one passes by the solutions of others.
+    left = [np.median(np.delete(one.last.loss / at_guess, 5)) for one in (plain, scaled)]
+    assert left[1] < 0.1 * left[0]
     np.testing.assert_allclose(scaled.loss, sized.objective(scaled.xi))
     assert set(scaled.evaluations) == {301}
     assert set(scaled.values) == {1}
