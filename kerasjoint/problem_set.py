@@ -171,8 +171,11 @@ class ProblemSet:
 
     def slabs(self, share: int = 1) -> list[slice]:
         """Return the slabs in which a set too large for one piece is gone through; one slab for others."""
-        arrays = (self.y, *self.x.values())
-        return slabs(len(self), sum(array.nbytes // len(array) for array in arrays), share)
+        return slabs(len(self), self._bytes_per_instance, share)
+
+    @property
+    def _bytes_per_instance(self) -> int:
+        return sum(array.nbytes // len(array) for array in (self.y, *self.x.values()))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -321,10 +324,10 @@ class ProblemSet:
         if len(self.slabs()) == 1:
             found = evaluate(flat, self.data, rows)
             return [found] if isinstance(found, np.ndarray) else list(found)
-        parts = []
-        for slab in slabs(len(rows), sum(array.nbytes // len(array) for array in (self.y, *self.x.values()))):
-            part = self[rows[slab]]
-            parts.append(part._evaluate(function, flat[slab], None))
+        parts = [
+            self[rows[slab]]._evaluate(function, flat[slab], None)
+            for slab in slabs(len(rows), self._bytes_per_instance)
+        ]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _batch(
@@ -358,9 +361,8 @@ def _instances(argument: str, values: ArrayLike) -> FloatArray:
 def check_finite(argument: str, array: FloatArray) -> FloatArray:
     """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
     parts = slabs(len(array), array.nbytes // max(len(array), 1))
-    bad = np.flatnonzero(
-        np.concatenate([~np.isfinite(array[part].reshape(len(array[part]), -1)).all(axis=1) for part in parts])
-    )
+    axes = tuple(range(1, array.ndim))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(array[part]).all(axis=axes) for part in parts]))
     if bad.size:
         hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
         raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}{hint}")

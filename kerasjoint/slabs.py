@@ -18,6 +18,6 @@ def slabs(n: int, bytes_per_instance: int, share: int = 1) -> list[slice]:
     slice(0, 25000, None)
     """
     most = max(SLAB_BYTES // (share * max(bytes_per_instance, 1)), SMALLEST_SLAB)
-    count = -(-n // most)
+    count = max(-(-n // most), 1)
     ends = [n * k // count for k in range(count + 1)]
     return [slice(begin, end) for begin, end in pairwise(ends)]

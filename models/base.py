@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,23 +23,13 @@ from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
+from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 Shapes = dict[str, tuple[int, ...]]
 REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_execution")
-
-
-class TrainingData(NamedTuple):
-    """What ``train_step`` gets: the network's inputs, the instances, and targets where the model learns from some.
-
-    The targets of joint optimisation are the weights of the instances, (n,), if they are scaled.
-    """
-
-    inputs: dict[str, tf.Tensor]
-    instances: TensorProblemSet
-    targets: tf.Tensor
 
 
 class ProblemSetModel(keras.Model):
@@ -280,7 +270,7 @@ class ProblemSetModel(keras.Model):
         ``streamed`` is a set to be trained on slab by slab, of which ``data`` has one instance.
         """
         if streamed is not None:
-            epochs = streamed_epochs(self, TrainingData, state, streamed)
+            epochs = streamed_epochs(self, state, streamed)
         elif is_distributed(self):
             epochs = distributed_epochs(self, state, data)
         else:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Route
+from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.tensor_problem_set import TensorProblemSet
-
-if TYPE_CHECKING:
-    from kerasjoint.models.base import ProblemSetModel, TrainingData
 
 Epochs = Callable[[int], list[float]]
 
 
-def is_distributed(model: ProblemSetModel) -> bool:
-    """Return whether a model was constructed in the scope of a strategy with several replicas."""
-    return model.distribute_strategy.num_replicas_in_sync > 1
+def is_distributed(model: Any) -> bool:
+    """Return whether a model was constructed in the scope of a strategy: its variables are the strategy's then."""
+    return model._distribute_strategy is not None
 
 
-def distributed_epochs(model: ProblemSetModel, state: TrainingState, data: TrainingData) -> Epochs:
-    """Return the function that trains some epochs and returns their losses; ``state`` has all n instances afterwards.
+def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> Epochs:
+    """Return the function that trains some epochs of a ``ProblemSetModel`` and returns their losses.
+
+    ``state`` has all n instances afterwards.
 
     Replica k of R has the k-th of R runs of neighbouring instances, in the processes of all workers. Keras's optimizer
     adds up the gradients of the replicas. XLA compiles the simulator, but not the network, and an epoch is a call of
@@ -56,7 +56,7 @@ def distributed_epochs(model: ProblemSetModel, state: TrainingState, data: Train
     def on_replica(tensors: Any, best: Any) -> Any:
         inputs, x, y, guess, targets = tensors
         instances = TensorProblemSet(evaluator, x, y, guess, jit_compile)
-        return model._epoch(type(data)(inputs, instances, targets), *best)
+        return model._epoch(TrainingData(inputs, instances, targets), *best)
 
     @tf.function(autograph=False)
     def epoch(tensors: Any, best: Any) -> Any:

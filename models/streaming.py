@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,27 +13,23 @@ from numpy.typing import NDArray
 
 from kerasjoint.evaluator import Route
 from kerasjoint.models.layers import BatchStatistics
+from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
-if TYPE_CHECKING:
-    from kerasjoint.models.base import ProblemSetModel, TrainingData
-
 COUPLING = (BatchStatistics, keras.layers.BatchNormalization)
 
 
-def is_streamed(model: ProblemSetModel, problem_set: ProblemSet) -> bool:
+def is_streamed(model: Any, problem_set: ProblemSet) -> bool:
     """Return whether a set is trained on slab by slab: a large one, by a network that treats instances apart."""
     if len(problem_set.slabs()) == 1 or not model.sums_over_instances:
         return False
     return not any(isinstance(layer, COUPLING) for layer in model.network._flatten_layers())
 
 
-def streamed_epochs(
-    model: ProblemSetModel, data_class: Callable[..., TrainingData], state: TrainingState, problem_set: ProblemSet
-) -> Callable[[int], list[float]]:
-    """Return the function that trains some epochs and returns their losses.
+def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -> Callable[[int], list[float]]:
+    """Return the function that trains some epochs of a ``ProblemSetModel`` and returns their losses.
 
     An epoch goes through the slabs, of which one is in memory, and takes one step along the sum of their gradients.
     """
@@ -50,7 +46,7 @@ def streamed_epochs(
     @partial(tf.function, jit_compile=model.jit_compile and not apart, autograph=False)
     def compiled(inputs: Any, x: Any, y: Any, guess: Any, targets: Any, best: Any) -> tuple[Any, list[Any], Any]:
         instances = TensorProblemSet(evaluator, x, y, guess, model.jit_compile)
-        return of_slab(data_class(inputs, instances, targets), best)
+        return of_slab(TrainingData(inputs, instances, targets), best)
 
     targets = [model._targets(problem_set[slab]) for slab in parts]
 
@@ -64,7 +60,7 @@ def streamed_epochs(
                 inputs = model._named_inputs(problem_set[slab])
                 before = tuple(tf.constant(best[name][slab]) for name in TENSORS)
                 if eager:
-                    loss, gradients, after = of_slab(data_class(inputs, instances, known), before)
+                    loss, gradients, after = of_slab(TrainingData(inputs, instances, known), before)
                 else:
                     loss, gradients, after = compiled(inputs, *instances[1:4], known, before)
                 total += float(loss)
