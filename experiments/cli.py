@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,13 @@ import typer
 
 from kerasjoint import compile_cache
 from kerasjoint.cores import set_cores
-from kerasjoint.errors import ArgumentError, KerasjointError, WriteError
+from kerasjoint.errors import ArgumentError, ClusterError, KerasjointError, WriteError
 from kerasjoint.experiments.screen import console, print_names, print_tables, progress_of, say
 from kerasjoint.experiments.stopping import exit_code, take_sigterm
 from kerasjoint.methods import DEFAULT
 
 if TYPE_CHECKING:
+    from kerasjoint.experiments.dask_engine import DaskCluster
     from kerasjoint.experiments.engine import Outcome
     from kerasjoint.experiments.plan import Task
     from kerasjoint.experiments.store import Store
@@ -60,6 +61,14 @@ def run(
         float | None, typer.Option(help="Seconds that a task may take; default: that of the preset, or none.")
     ] = None,
     cores: Cores = None,
+    engine: Annotated[
+        str | None, typer.Option(help="dask: tasks run on a cluster; default: one after the other, here.")
+    ] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes of a local Dask cluster.", min=1)] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="Certificate authority of a scheduler tls://..., PEM.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate for that scheduler, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
 ) -> None:
     """Run methods on problems, and write tables and figures. The same command again resumes."""
     set_cores(cores)
@@ -70,7 +79,8 @@ def run(
 
     chosen = load_preset(preset).narrowed(problems or (), method or (), n or (), seeds, time_limit)
     store = Store(out or Path("results") / chosen.name)
-    outcome = _run_tasks(plan(chosen), store, chosen.time_limit)
+    with _cluster(engine, scheduler, workers, (tls_ca, tls_cert, tls_key), cores) as cluster:
+        outcome = _run_tasks(plan(chosen), store, chosen.time_limit, cluster)
     if outcome.run or outcome.found:
         _report(store)
     if outcome.failed:
@@ -160,7 +170,8 @@ def solve(
 def main() -> None:
     """Run the command line.
 
-    It exits with 0, 1 (tasks failed, or nothing can be written), 2 (wrong use), 130 (Ctrl-C) or 143 (SIGTERM).
+    It exits with 0, 1 (tasks failed, nothing can be written, or a cluster was lost), 2 (wrong use), 130 (Ctrl-C) or
+    143 (SIGTERM).
     """
     take_sigterm()
     for name, value in {**QUIET, compile_cache.VARIABLE: "default"}.items():
@@ -169,7 +180,7 @@ def main() -> None:
         app(standalone_mode=True)
     except KerasjointError as error:
         say(str(error), alarm="error", error=True)
-        sys.exit(1 if isinstance(error, WriteError) else 2)
+        sys.exit(1 if isinstance(error, (WriteError, ClusterError)) else 2)
 
 
 def _import_quietly() -> None:
@@ -194,19 +205,44 @@ def _stoppable(message: str) -> Iterator[None]:
         raise typer.Exit(exit_code(stop)) from None
 
 
-def _run_tasks(tasks: list[Task], store: Store, time_limit: float | None) -> Outcome:
+def _cluster(
+    engine: str | None,
+    scheduler: str | None,
+    workers: int | None,
+    tls: tuple[Path | None, Path | None, Path | None],
+    cores: int | None,
+) -> AbstractContextManager[DaskCluster | None]:
+    """Return the cluster that the options ask for, to be entered; without ``--engine`` none."""
+    if engine == "dask":
+        from kerasjoint.experiments.dask_engine import DaskCluster
+
+        return DaskCluster(scheduler, workers, tls, cores)
+    if engine is not None:
+        raise ArgumentError("--engine", "dask", repr(engine))
+    given = {
+        "--scheduler": scheduler,
+        "--workers": workers,
+        "--tls-ca, --tls-cert, --tls-key": next(filter(None, tls), None),
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(name, "--engine dask beside it", "none")
+    return nullcontext()
+
+
+def _run_tasks(tasks: list[Task], store: Store, time_limit: float | None, cluster: DaskCluster | None) -> Outcome:
     """Run tasks, and say which failed or were damaged; also of a run that ends early, with how many are finished."""
     from kerasjoint.experiments.engine import Engine
 
-    engine = Engine(store, time_limit)
+    engine = Engine(store, time_limit, cluster)
     try:
         with progress_of(tasks) as (before, after):
             engine.run(tasks, before, after)
-    except (KeyboardInterrupt, WriteError) as stop:
+    except (KeyboardInterrupt, WriteError, ClusterError) as stop:
         _say_outcome(engine.outcome)
         done = len(engine.outcome.run) + len(engine.outcome.found)
         say(f"stopped; {done} of {len(tasks)} tasks are finished, the same command goes on from them in {store.folder}")
-        if isinstance(stop, WriteError):
+        if not isinstance(stop, KeyboardInterrupt):
             raise
         raise typer.Exit(exit_code(stop)) from None
     _say_outcome(engine.outcome)

@@ -77,7 +77,7 @@ def progress_of(tasks: list[Task]) -> Iterator[tuple[Callable[[Task], None], Cal
             progress.update(bar, description=task.name, left=remaining.start(task))
 
         def after(task: Task) -> None:
-            progress.update(bar, advance=1, left=remaining.finish(task))
+            progress.update(bar, description=task.name, advance=1, left=remaining.finish(task))
 
         yield before, after
 

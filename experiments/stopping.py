@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import threading
 from collections.abc import Iterator
@@ -53,13 +54,21 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     """
     if seconds is None:
         yield
-        return
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        raise ArgumentError("time_limit", "none, but for the main thread of a process on Linux or macOS", seconds)
+    elif threading.current_thread() is not threading.main_thread():
+        with _limit_of_thread(seconds):
+            yield
+    elif hasattr(signal, "setitimer"):
+        with _limit_by_signal(seconds):
+            yield
+    else:
+        raise ArgumentError("time_limit", "none, but on Linux or macOS", seconds)
 
+
+@contextmanager
+def _limit_by_signal(seconds: float) -> Iterator[None]:
     def exceed(number: int, frame: FrameType | None) -> None:
         if armed:
-            raise TimeLimitExceeded(f"more than the limit of {seconds:g} s")
+            raise TimeLimitExceeded(_reason(seconds))
 
     armed = True
     before = signal.signal(signal.SIGALRM, exceed)
@@ -70,3 +79,34 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _limit_of_thread(seconds: float) -> Iterator[None]:
+    """Signals reach the main thread alone: another one gets the exception from the interpreter, between two lines."""
+    raise_in_thread, thread = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident())
+    lock, armed = threading.Lock(), True
+
+    def exceed() -> None:
+        with lock:
+            if armed:
+                raise_in_thread(thread, ctypes.py_object(TimeLimitExceeded))
+
+    timer = threading.Timer(seconds, exceed)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except TimeLimitExceeded:
+        # The interpreter constructs it without a message.
+        raise TimeLimitExceeded(_reason(seconds)) from None
+    finally:
+        timer.cancel()
+        with lock:
+            armed = False
+            # One that is on its way although the block has ended.
+            raise_in_thread(thread, None)
+
+
+def _reason(seconds: float) -> str:
+    return f"more than the limit of {seconds:g} s"

@@ -60,6 +60,10 @@ class WriteError(KerasjointError, OSError):
         return type(self), (self.path, self.why)
 
 
+class ClusterError(KerasjointError, RuntimeError):
+    """A Dask cluster that cannot be used: no scheduler, another version of kerasjoint, or a connection that broke."""
+
+
 class NoGradientError(ArgumentError):
     """The objective does not depend on the unknowns in a way that TensorFlow can differentiate."""
 
@@ -99,6 +103,14 @@ class SimulatorError(KerasjointError, RuntimeError):
 
 class RouteWarning(UserWarning):
     """A simulator runs on a slower route than XLA."""
+
+
+class SimulatorWarning(UserWarning):
+    """A simulator raised an error for some instances, which count as not finite; the others go on."""
+
+
+class ScaleWarning(UserWarning):
+    """The losses of some instances are so much larger than the others' that joint optimisation sees these alone."""
 
 
 def describe(value: object, most: int = 200) -> str:

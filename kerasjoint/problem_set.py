@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import Data, Evaluator, evaluator_of
 from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_fingerprint
+from kerasjoint.npy_folder import open_npy_folder, write_npy_folder
 from kerasjoint.npz import Arrays, read_npz, write_npz
 from kerasjoint.problem import InverseProblem
+from kerasjoint.slabs import slabs
 from kerasjoint.unknown import as_float_array, name_instances
 
 FloatArray = NDArray[np.float64]
@@ -30,9 +32,9 @@ class ProblemSet:
     problem
         The forward model, unknowns and loss.
     x
-        The condition: arrays by name, each (n, ...). May be empty.
+        The condition: arrays by name, each (n, ...). May be empty. A ``numpy.memmap`` of float64 stays on disk.
     y
-        The observation, (n, ...).
+        The observation, (n, ...), likewise.
     truth
         The true unknowns, by name or flat (n, d), if known. Outside of the bounds no method will find them.
     guess
@@ -94,7 +96,7 @@ class ProblemSet:
                 raise ArgumentError(name, f"{n} instances as in y", f"{len(array)}{hint}")
         self._truth_loss: FloatArray | None = None
         self._freeze()
-        self.evaluator.check(n, self.data)
+        self.evaluator.check(n, self.one)
 
     def __len__(self) -> int:
         """Return the number of instances."""
@@ -124,7 +126,7 @@ class ProblemSet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out compiled code and tensors: a copy or pickle makes its own."""
-        return {name: value for name, value in vars(self).items() if name not in ("evaluator", "data")}
+        return {name: value for name, value in vars(self).items() if name not in ("evaluator", "data", "one")}
 
     @staticmethod
     def concatenate(problem_sets: Sequence[ProblemSet]) -> ProblemSet:
@@ -163,6 +165,19 @@ class ProblemSet:
         return Data({name: tf.constant(array) for name, array in self.x.items()}, tf.constant(self.y))
 
     @cached_property
+    def one(self) -> Data:
+        """Condition and observation of the first instance: for what depends on shapes alone."""
+        return Data({name: tf.constant(array[:1]) for name, array in self.x.items()}, tf.constant(self.y[:1]))
+
+    def slabs(self, share: int = 1) -> list[slice]:
+        """Return the slabs in which a set too large for one piece is gone through; one slab for others."""
+        return slabs(len(self), self._bytes_per_instance, share)
+
+    @property
+    def _bytes_per_instance(self) -> int:
+        return sum(array.nbytes // len(array) for array in (self.y, *self.x.values()))
+
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the problem, its constants, x and y: equal for a set built anew from the same."""
         return data_fingerprint(problem_fingerprint(self.problem), dict(sorted(self.x.items())), self.y)
@@ -171,9 +186,13 @@ class ProblemSet:
     def truth_loss(self) -> FloatArray | None:
         """The objective of the true unknowns, (n,), evaluated once; ``None`` where they are not known."""
         if self._truth_loss is None and self.truth is not None:
-            self._truth_loss = self.objective(self.truth)
-            self._truth_loss.setflags(write=False)
+            self.keep_truth_loss(self.objective(self.truth))
         return self._truth_loss
+
+    def keep_truth_loss(self, loss: FloatArray) -> None:
+        """Keep the objective of the true unknowns, (n,), where it was evaluated elsewhere."""
+        self._truth_loss = loss
+        self._truth_loss.setflags(write=False)
 
     def solved(self, loss: FloatArray, xi: FloatArray) -> NDArray[np.bool_] | None:
         """Return which instances the problem counts as solved at ``xi`` (n, d) with ``loss`` (n,), or ``None``."""
@@ -193,8 +212,8 @@ class ProblemSet:
 
         With ``instances``, the indices of m of them, ``xi`` and the result are those of these alone.
         """
-        flat, rows = self._batch(xi, instances)
-        return self.evaluator.value(flat, self.data, rows)
+        (loss,) = self._evaluate("value", xi, instances)
+        return loss
 
     def value_and_gradient(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
@@ -203,8 +222,8 @@ class ProblemSet:
 
         With ``instances``, the indices of m of them, ``xi`` and the results are those of these alone.
         """
-        flat, rows = self._batch(xi, instances)
-        return self.evaluator.value_and_gradient(flat, self.data, rows)
+        loss, gradient = self._evaluate("value_and_gradient", xi, instances)
+        return loss, gradient
 
     def draw_starts(self, instances: NDArray[np.intp], generator: np.random.Generator) -> FloatArray:
         """Draw a random start for each of ``instances`` (m,), in normalised coordinates (m, d), from the prior.
@@ -228,15 +247,15 @@ class ProblemSet:
         The Hessian is 2 J^T J with the Jacobian J of the residuals, weighted where the loss is robust, plus the exact
         one of the regularizer. Otherwise as ``value_and_gradient``.
         """
-        flat, rows = self._batch(xi, instances)
-        return self.evaluator.normal_equations(flat, self.data, rows)
+        loss, gradient, hessian = self._evaluate("normal_equations", xi, instances)
+        return loss, gradient, hessian
 
     def compile(self, m: int | None = None, function: str = "value_and_gradient") -> bool:
         """Compile a function, by default the gradient, for ``m`` instances now, by default all.
 
         Returns whether that was still to do.
         """
-        return self.evaluator.compile(len(self) if m is None else m, self.data, self.guess, function)
+        return self.evaluator.compile(len(self) if m is None else m, self.one, self.guess[:1], function)
 
     def arrays(self) -> Arrays:
         """Return x, y, guess and truth under the names that ``save`` gives them."""
@@ -257,6 +276,23 @@ class ProblemSet:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write x, y, truth and guess to an ``.npz`` file, whole or not at all; return its path."""
         return write_npz(path, self.arrays())
+
+    def save_folder(self, folder: str | os.PathLike[str]) -> Path:
+        """Write each array to a ``.npy`` file of a new folder, which ``open_folder`` reads; return its path."""
+        return write_npy_folder(folder, self.arrays())
+
+    @staticmethod
+    def open_folder(problem: InverseProblem, folder: str | os.PathLike[str]) -> ProblemSet:
+        """Open a folder of ``y.npy``, ``x/<name>.npy``, ``truth.npy`` and ``guess.npy`` without reading it whole.
+
+        The arrays are float64, as ``numpy.lib.format.open_memmap`` writes them piece by piece. Only what is evaluated
+        is in memory, a slab at a time.
+
+        Example
+        -------
+        >>> problem_set = ProblemSet.open_folder(Decay(), "recordings")
+        """
+        return ProblemSet.from_arrays(problem, open_npy_folder(folder), str(folder))
 
     @staticmethod
     def load(problem: InverseProblem, path: str | os.PathLike[str]) -> ProblemSet:
@@ -279,6 +315,21 @@ class ProblemSet:
             if array is not None:
                 array.setflags(write=False)
 
+    def _evaluate(
+        self, function: str, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
+    ) -> list[FloatArray]:
+        """Call a function of the evaluator for the instances, slab by slab if the set is large."""
+        flat, rows = self._batch(xi, instances)
+        evaluate = getattr(self.evaluator, function)
+        if len(self.slabs()) == 1:
+            found = evaluate(flat, self.data, rows)
+            return [found] if isinstance(found, np.ndarray) else list(found)
+        parts = [
+            self[rows[slab]]._evaluate(function, flat[slab], None)
+            for slab in slabs(len(rows), self._bytes_per_instance)
+        ]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
     def _batch(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None
     ) -> tuple[FloatArray, NDArray[np.intp]]:
@@ -296,7 +347,12 @@ def _describe(value: object) -> str:
 
 
 def _instances(argument: str, values: ArrayLike) -> FloatArray:
-    array = as_float_array(argument, values)
+    if isinstance(values, np.memmap):
+        if values.dtype != np.float64:
+            raise ArgumentError(argument, "float64 in a numpy.memmap, which stays on disk", values.dtype)
+        array: FloatArray = np.asarray(values)
+    else:
+        array = as_float_array(argument, values)
     if array.ndim == 0 or len(array) == 0:
         raise ArgumentError(argument, "an array with at least one instance on its first axis", f"shape {array.shape}")
     return check_finite(argument, array)
@@ -304,7 +360,9 @@ def _instances(argument: str, values: ArrayLike) -> FloatArray:
 
 def check_finite(argument: str, array: FloatArray) -> FloatArray:
     """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
-    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    parts = slabs(len(array), array.nbytes // max(len(array), 1))
+    axes = tuple(range(1, array.ndim))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(array[part]).all(axis=axes) for part in parts]))
     if bad.size:
         hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
         raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}{hint}")

@@ -26,7 +26,7 @@ def can_refine(problem_set: ProblemSet, method: Method) -> bool:
     >>> can_refine(problem_set, Supervised())
     True
     """
-    return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.data)
+    return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.one)
 
 
 def local_method_of(argument: str, method: object) -> LocalMethod:

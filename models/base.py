@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,9 +19,12 @@ from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Evaluator, Route
 from kerasjoint.models.compiled_network import CompiledNetwork
+from kerasjoint.models.distributed import distributed_epochs, is_distributed
 from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
+from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -29,19 +33,12 @@ Shapes = dict[str, tuple[int, ...]]
 REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_execution")
 
 
-class TrainingData(NamedTuple):
-    """What ``train_step`` gets: the network's inputs, the instances, and targets where the model learns from some."""
-
-    inputs: dict[str, tf.Tensor]
-    instances: TensorProblemSet
-    targets: tf.Tensor
-
-
 class ProblemSetModel(keras.Model):
     """A Keras model that trains on a whole problem set at once.
 
-    One epoch is one step on all n instances. Without callbacks many epochs run in one compiled call; callbacks see
-    every epoch. A subclass defines ``train_step``; a user overrides ``build_network``.
+    One epoch is one step on all n instances, which the replicas share out if the model is constructed in the scope of a
+    ``tf.distribute`` strategy. Without callbacks many epochs run in one compiled call; callbacks see every epoch. A
+    subclass defines ``train_step``; a user overrides ``build_network``.
 
     Parameters
     ----------
@@ -60,9 +57,12 @@ class ProblemSetModel(keras.Model):
     ----------
     simulates
         Whether ``train_step`` runs the simulator.
+    sums_over_instances
+        Whether the loss of ``train_step`` is a sum over the instances, which may then be evaluated in parts.
     """
 
     simulates = False
+    sums_over_instances = False
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class ProblemSetModel(keras.Model):
         self.state: TrainingState | None = None
         self._compiled_network = CompiledNetwork(self.network)
         self._network_apart = False
+        self._collected: Any = None
         self._runs: dict[Any, Any] = {}
         self._rehearsed: set[Any] = set()
         self.built = True
@@ -137,7 +138,7 @@ class ProblemSetModel(keras.Model):
         """Apply the network to named inputs, scaled by the mean and deviation that training began with."""
         scaled = {}
         for name in self.input_shapes:
-            scaled[name] = (inputs[name] - self._scales[name][0]) / self._scales[name][1]
+            scaled[name] = self._scaled((inputs[name] - self._scales[name][0]) / self._scales[name][1])
         return (self._compiled_network if self._network_apart else self.network)(scaled, training=training)
 
     def compile(self, optimizer: Any = "adam", *, jit_compile: bool = True, **kwargs: Any) -> None:
@@ -221,16 +222,22 @@ class ProblemSetModel(keras.Model):
         epochs = check_count("epochs", epochs)
         if initial_epoch not in range(epochs + 1):
             raise ArgumentError("initial_epoch", f"a whole number from 0 to epochs = {epochs}", repr(initial_epoch))
-        data = self._training_data(problem_set)
-        if not self._adapted.numpy():
-            self._adapt(data)
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        named_arrays(problem_set)
+        streamed = not is_distributed(self) and is_streamed(self, problem_set)
+        data = self._training_data(problem_set[:1] if streamed else problem_set)
+        with self.distribute_strategy.scope():
+            if not self._adapted.numpy():
+                if streamed:
+                    self._adapt(self._named_arrays(problem_set), problem_set.slabs())
+                else:
+                    self._adapt(self._scaled_arrays(data))
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
         key = TrainingState.key_of(problem_set)
         if self.state is None or self.state.key != key:
             self.state = TrainingState(key, len(problem_set), self.output_size)
         start = time.perf_counter()
-        run = self._prepare(self.state, data)
+        run = self._prepare(self.state, data, problem_set if streamed else None)
         self.state.compile_seconds += time.perf_counter() - start
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
         return run_epochs(self, run, epochs, initial_epoch, verbose, given)
@@ -256,8 +263,33 @@ class ProblemSetModel(keras.Model):
     test_on_batch = refuse("test_on_batch")
     predict_on_batch = refuse("predict_on_batch")
 
-    def _prepare(self, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
-        """Compile the training; return the function that trains some epochs and returns their losses."""
+    def _prepare(
+        self, state: TrainingState, data: TrainingData, streamed: ProblemSet | None
+    ) -> Callable[[int], list[float]]:
+        """Compile the training; return the function that trains some epochs and returns their losses.
+
+        ``streamed`` is a set to be trained on slab by slab, of which ``data`` has one instance.
+        """
+        if streamed is not None:
+            epochs = streamed_epochs(self, state, streamed)
+        elif is_distributed(self):
+            epochs = distributed_epochs(self, state, data)
+        else:
+            epochs = self._epochs(state, data)
+
+        def train(steps: int) -> list[float]:
+            began = time.perf_counter()
+            losses = epochs(steps)
+            state.seconds += time.perf_counter() - began
+            if state.epochs == 0:
+                self._look_at_first_losses(state)
+            state.epochs += steps
+            return losses
+
+        return train
+
+    def _epochs(self, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
+        """Compile the training on one device; return what trains some epochs and returns their losses."""
         evaluator = data.instances.evaluator
         # Spread over the cores, or not compiled by XLA, the simulator is outside of what XLA compiles.
         apart = self.simulates and (evaluator.route is not Route.XLA or evaluator.problem.chunk is not None)
@@ -268,14 +300,11 @@ class ProblemSetModel(keras.Model):
         if not eager:
             run = self._compiled_run(evaluator, self.jit_compile and not apart, tensors)
 
-        def train(steps: int) -> list[float]:
-            began = time.perf_counter()
+        def epochs(steps: int) -> list[float]:
             best = state.best_loss, state.best_z, state.non_finite
             losses, *new = run(*((data,) if eager else tensors), *best, tf.constant(steps))
             found = losses.numpy()[:steps].tolist()
             state.best_loss, state.best_z, state.non_finite = new
-            state.seconds += time.perf_counter() - began
-            state.epochs += steps
             return found
 
         key = evaluator, str(tf.nest.map_structure(lambda tensor: tuple(tensor.shape), tensors)), apart
@@ -287,9 +316,12 @@ class ProblemSetModel(keras.Model):
                     self._runs.clear()
                 elif not (self.simulates and evaluator.leave_xla(error)):
                     raise
-                return self._prepare(state, data)
+                return self._epochs(state, data)
             self._rehearsed.add(key)
-        return train
+        return epochs
+
+    def _look_at_first_losses(self, state: TrainingState) -> None:
+        """Called after the first epochs on a problem set, with the best loss of each instance so far."""
 
     def _rehearse(self, run: Callable[[tf.Tensor], Any]) -> None:
         """Trigger compilation without changing model state: run no epoch or, if that leaves code out, undo one."""
@@ -356,7 +388,27 @@ class ProblemSetModel(keras.Model):
 
     def _descend(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        if self._collected is None:
+            self.optimizer.apply(gradients, variables)
+        else:
+            self._collected.append(gradients)
+
+    @contextmanager
+    def _collected_gradients(self) -> Iterator[list[Any]]:
+        """Let training steps in the block leave their gradients in a list instead of taking the step."""
+        self._collected = []
+        try:
+            yield self._collected
+        finally:
+            self._collected = None
+
+    def _scaled(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return what the network gets of inputs whose mean and deviation are 0 and 1."""
+        return inputs
+
+    def _center_and_spread(self, array: NDArray[Any], slabs: Sequence[slice]) -> tuple[float, float]:
+        return mean_and_deviation(array, slabs)
 
     def _scaled_names(self) -> list[str]:
         return list(self.input_shapes)
@@ -364,22 +416,29 @@ class ProblemSetModel(keras.Model):
     def _scaled_arrays(self, data: TrainingData) -> dict[str, tf.Tensor]:
         return data.inputs
 
-    def _adapt(self, data: TrainingData) -> None:
+    def _adapt(self, arrays: Mapping[str, Any], slabs: Sequence[slice] = (slice(None),)) -> None:
         """Set each input's mean and deviation, one of each per array, from the first problem set trained on."""
-        for name, array in self._scaled_arrays(data).items():
-            mean, deviation = float(np.mean(array)), float(np.std(array))
+        for name, array in arrays.items():
+            mean, deviation = self._center_and_spread(np.asarray(array), slabs)
             self._scales[name].assign([mean, deviation if deviation > 1e-6 * max(abs(mean), 1e-30) else 1.0])
         self._adapted.assign(1.0)
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         raise NotImplementedError
 
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        """Return the targets of models that sum over instances."""
+        raise NotImplementedError
+
     def _evaluation(self, problem_set: ProblemSet) -> float:
         raise NotImplementedError
 
+    def _named_arrays(self, problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:
+        return {name: array for name, array in named_arrays(problem_set).items() if name in self.input_shapes}
+
     def _named_inputs(self, problem_set: ProblemSet) -> dict[str, tf.Tensor]:
         """The condition and the observation by the names of the network's inputs, float32."""
-        arrays = {name: array for name, array in named_arrays(problem_set).items() if name in self.input_shapes}
+        arrays = self._named_arrays(problem_set)
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
         expected = {name: shape for name, shape in self.input_shapes.items() if name != "xi"}
         if shapes != expected:

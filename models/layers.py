@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -108,8 +109,22 @@ class BatchStatistics(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Normalise each channel over all instances and positions."""
-        mean, variance = ops.moments(inputs, axes=tuple(range(len(inputs.shape) - 1)), keepdims=True)
+        mean, variance = _moments(inputs)
         return (inputs - mean) * ops.rsqrt(variance + 1e-3) * self.scale + self.offset
+
+
+def _moments(inputs: Any) -> tuple[Any, Any]:
+    """Return mean and variance of each channel over all instances and positions, of all replicas."""
+    axes, context = tuple(range(len(inputs.shape) - 1)), tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return ops.moments(inputs, axes=axes, keepdims=True)
+
+    def total(values: Any) -> Any:
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, ops.sum(values, axis=axes, keepdims=True))
+
+    count = total(ops.ones_like(inputs))
+    mean = total(inputs) / count
+    return mean, total(ops.square(inputs - mean)) / count
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")

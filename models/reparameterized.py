@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -12,13 +13,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.best import keep_better
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, ScaleWarning, describe
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.networks import image_space, suitable_network
+from kerasjoint.models.streaming import is_streamed
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Point, Solution, Status
 from kerasjoint.tensor_problem_set import TensorProblemSet
+from kerasjoint.unknown import name_instances
+
+# An instance is large if its loss exceeds so many times the median.
+LARGE, MOST_OF_SUM = 1e3, 0.9
+LEAST_SHARE = 1e-6
 
 
 class EstimatingModel(ProblemSetModel):
@@ -49,7 +56,9 @@ class EstimatingModel(ProblemSetModel):
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:
         """Return the network's current estimates in normalised coordinates, (n, d) float64."""
-        return self(self._named_inputs(problem_set)).numpy().astype(np.float64)
+        parts = problem_set.slabs() if is_streamed(self, problem_set) else [slice(None)]
+        found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
+        return np.concatenate(found).astype(np.float64)
 
     def predict(self, problem_set: ProblemSet, **refused: Any) -> NDArray[np.float64]:
         """Return the unknowns that the network currently puts out, (n, d) float64."""
@@ -84,12 +93,14 @@ class EstimatingModel(ProblemSetModel):
             non_finite = own.non_finite.numpy().astype(np.int64)
         epochs = state.epochs if state is not None else 0
         known = own is not None or not self.simulates
+        scaling = int(own is not None and self.scale_instances)
         return Solution(
             method=self.method_name,
             problem_set=problem_set,
             **best,
             status=np.full(n, Status.TRAINED if known else Status.ESTIMATED, dtype=np.int8),
-            evaluations=np.full(n, self.evaluations_per_epoch * epochs, dtype=np.int64),
+            evaluations=np.full(n, self.evaluations_per_epoch * epochs + scaling, dtype=np.int64),
+            values=np.full(n, scaling, dtype=np.int64),
             iterations=np.full(n, epochs, dtype=np.int64),
             seconds=state.seconds if state is not None else 0.0,
             compile_seconds=state.compile_seconds if state is not None else 0.0,
@@ -101,6 +112,7 @@ class EstimatingModel(ProblemSetModel):
 
     method_name = "estimate"
     evaluations_per_epoch = 0
+    scale_instances = False
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
@@ -113,6 +125,16 @@ class ReparameterizedModel(EstimatingModel):
     another training. A further term of the objective belongs into the problem's ``regularizer``, where refinement,
     comparison and tables see it too.
 
+    Parameters
+    ----------
+    scale_instances
+        For instances whose losses differ by orders of magnitude, of which the largest would be all that the training
+        sees. The loss of each is divided by that at its guess (by no less than a millionth of the median), and the
+        network sees asinh(a) of the inputs a, scaled by their median and mean absolute deviation from it. What is
+        reported of an instance remains its own loss. Costs one evaluation without gradient.
+    input_shapes, output_size, network, network_options, seed
+        As in ``ProblemSetModel``.
+
     Example
     -------
     >>> model = ReparameterizedModel.for_problem_set(problem_set)
@@ -122,14 +144,22 @@ class ReparameterizedModel(EstimatingModel):
     """
 
     simulates = True
+    sums_over_instances = True
     method_name = "reparameterized"
     evaluations_per_epoch = 1
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scale_instances: bool = False, **kwargs: Any) -> None:
+        if not isinstance(scale_instances, bool):
+            raise ArgumentError("scale_instances", "True or False", describe(scale_instances))
         super().__init__(*args, **kwargs)
+        self.scale_instances = scale_instances
         if hasattr(self, "objective"):
             expected = "the problem's regularizer(xi, x) for a further term, which refinement and tables see too"
             raise ArgumentError(f"{type(self).__name__}.objective", expected, "an objective of the model alone")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"scale_instances": self.scale_instances}
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Move the weights one step down the summed objective, through the simulator."""
@@ -137,15 +167,55 @@ class ReparameterizedModel(EstimatingModel):
             z = self(data.inputs, training=True)
             instance_loss = data.instances.objective(data.instances.to_xi(z))
             finite = tf.math.is_finite(instance_loss)
-            loss = tf.reduce_sum(tf.where(finite, instance_loss, 0.0))
+            scaled = instance_loss * data.targets if self.scale_instances else instance_loss
+            loss = tf.reduce_sum(tf.where(finite, scaled, 0.0))
         self._descend(tape, loss)
         return {"loss": loss, "instance_loss": instance_loss, "z": z}
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)
         instances = TensorProblemSet.of(problem_set, jit_compile=self.jit_compile)
-        return TrainingData(inputs, instances, tf.zeros(()))
+        return TrainingData(inputs, instances, self._targets(problem_set))
+
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        return tf.constant(self._weights(problem_set) if self.scale_instances else 0.0, tf.float32)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         loss = problem_set.objective(self.predict(problem_set))
+        if self.scale_instances:
+            loss = loss * self._weights(problem_set)
         return float(np.sum(loss[np.isfinite(loss)]))
+
+    def _weights(self, problem_set: ProblemSet) -> NDArray[np.float64]:
+        """Return what the loss of each instance is multiplied by, (n,)."""
+        at_guess = problem_set.objective(problem_set.guess)
+        typical = _typical(at_guess)
+        return 1 / np.maximum(np.where(np.isfinite(at_guess), at_guess, typical), LEAST_SHARE * typical)
+
+    def _scaled(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.asinh(inputs) if self.scale_instances else inputs
+
+    def _center_and_spread(self, array: NDArray[Any], slabs: Sequence[slice]) -> tuple[float, float]:
+        if not self.scale_instances:
+            return super()._center_and_spread(array, slabs)
+        # Of the first slab, since a median needs all numbers at once.
+        array = array[slabs[0]]
+        median = float(np.median(array))
+        return median, float(np.median(np.abs(array - median)))
+
+    def _look_at_first_losses(self, state: TrainingState) -> None:
+        """Warn of instances whose losses are nearly all of the sum."""
+        loss = state.best_loss.numpy().astype(np.float64)
+        large = np.isfinite(loss) & (loss > LARGE * _typical(loss))
+        if not self.scale_instances and loss[large].sum() > MOST_OF_SUM * loss[np.isfinite(loss)].sum():
+            message = (
+                f"the losses of instances {name_instances(np.flatnonzero(large))} make up more than {MOST_OF_SUM:.0%} "
+                f"of the sum over all {len(loss)}, and training sees little else: scale_instances=True scales each"
+            )
+            warnings.warn(message, ScaleWarning, stacklevel=2)
+
+
+def _typical(loss: NDArray[np.float64]) -> float:
+    """Return the median of the losses that are finite and not zero; 1 without any."""
+    some = loss[np.isfinite(loss) & (loss > 0)]
+    return float(np.median(some)) if some.size else 1.0

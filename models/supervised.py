@@ -27,6 +27,7 @@ class SupervisedModel(EstimatingModel):
     """
 
     method_name = "supervised"
+    sums_over_instances = True
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Move the weights one step towards the known unknowns."""
@@ -40,10 +41,11 @@ class SupervisedModel(EstimatingModel):
         inputs = self._named_inputs(problem_set)
         if problem_set.truth is None:
             raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
-        space = problem_set.space
-        space.check_inside(problem_set.truth, "truth")
-        targets = space.to_z(problem_set.truth, problem_set.guess)
-        return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(targets, tf.float32))
+        return TrainingData(inputs, TensorProblemSet.of(problem_set), self._targets(problem_set))
+
+    def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        problem_set.space.check_inside(problem_set.truth, "truth")
+        return tf.constant(problem_set.space.to_z(problem_set.truth, problem_set.guess), tf.float32)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
         data = self._training_data(problem_set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count, check_positive
 from kerasjoint.errors import ArgumentError, describe
+from kerasjoint.joining import Part, join
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -47,6 +49,8 @@ class Method(ABC):
 class LocalMethod(Method):
     """A method that treats every instance for itself and can start anywhere: a baseline, and a refinement.
 
+    A set too large for one piece is solved slab by slab.
+
     Parameters
     ----------
     max_iterations
@@ -79,7 +83,10 @@ class LocalMethod(Method):
         start
             Normalised coordinates (n, d) to start from; default: the guess, z = 0.
         """
-        return self.run(problem_set, start).solution(self.name, type(self).__name__)
+        z, parts = check_start(problem_set, start), problem_set.slabs()
+        if len(parts) == 1:
+            return self.run(problem_set, z).solution(self.name, type(self).__name__)
+        return solve_in_slabs(problem_set, parts, lambda part, slab: self.solve(part, seed, start=z[slab]))
 
     def run(self, problem_set: ProblemSet, start: NDArray[np.float64] | None = None) -> LocalRun:
         """Solve all instances as ``solve`` does; return the whole run, with the points on the way."""
@@ -115,6 +122,15 @@ class QuasiNewtonMethod(LocalMethod):
         check_positive(first_step=first_step)
         self.history_size = check_count("history_size", history_size)
         self.first_step = first_step
+
+
+def solve_in_slabs(
+    problem_set: ProblemSet, parts: list[slice], solve: Callable[[ProblemSet, slice], Solution]
+) -> Solution:
+    """Solve one slab after the other, of which only the solutions stay in memory, and join these."""
+    ended = [Part.of(solve(problem_set[slab], slab)) for slab in parts]
+    seconds, compile_seconds = (sum(getattr(part, name) for part in ended) for name in ("seconds", "compile_seconds"))
+    return join(problem_set, ended, seconds, compile_seconds)
 
 
 def check_problem_set(problem_set: object, argument: str = "problem_set") -> ProblemSet:

@@ -10,27 +10,29 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
-from kerasjoint.methods.base import Method, check_problem_set
+from kerasjoint.methods.base import Method, check_problem_set, solve_in_slabs
 from kerasjoint.methods.descents import RANDOM, Descents
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution, with_runs
 
-BATCH = 256
+# About so many runs of an instance are in memory together: the slabs of large sets are smaller accordingly.
+RUNS_TOGETHER = 16
 
 
 class MultiStart(Method):
     """``LockstepLBFGS`` from the guess and then from random starts, instance by instance; the best is kept.
 
-    Starts come from the problem's ``prior``. Without one they are uniform between two bounds, and normal around the
-    guess, with ``scale`` as deviation, for other unknowns.
+    What an instance gets does not depend on the others, but for the odds that minima were missed. Starts come from the
+    problem's ``prior``. Without one they are uniform between two bounds, and normal around the guess, with ``scale`` as
+    deviation, for other unknowns.
 
     Parameters
     ----------
     evaluations
-        Budget per instance: no run begins once so many evaluations are spent, so the last run may exceed it. The epochs
-        of joint optimisation plus the evaluations of its refinement make the comparison a fair one.
+        Budget per instance: no run begins once so many evaluations are spent, so the last ones may exceed it. The
+        epochs of joint optimisation plus the evaluations of its refinement make the comparison a fair one.
     max_iterations, history_size, tolerance
         Of each run, as in ``LocalMethod``.
 
@@ -49,27 +51,49 @@ class MultiStart(Method):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; see ``Method.solve``."""
-        generator = np.random.default_rng(np.random.SeedSequence([seed, len(check_problem_set(problem_set))]))
+        n, parts = len(check_problem_set(problem_set)), problem_set.slabs(RUNS_TOGETHER)
+        if len(parts) > 1:
+            seeds = np.random.SeedSequence([seed, n]).generate_state(len(parts))
+            own = {slab.start: int(one) for slab, one in zip(parts, seeds, strict=True)}
+            return solve_in_slabs(problem_set, parts, lambda part, slab: self.solve(part, own[slab.start]))
         best = self._local.solve(problem_set)
         first, history = best.history.iloc[:1], History(problem_set)
-        descents, runs = Descents(best), 1
-        history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
-        with stage(self.name, total=len(problem_set) * self.evaluations) as done:
-            while (best.evaluations < self.evaluations).any():
-                rows = self._next_rows(best.evaluations)
-                found = self._local.solve(problem_set[rows], start=problem_set.draw_starts(rows, generator))
+        descents, runs = Descents(best), np.ones(n, dtype=np.int64)
+        history.record(1, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
+        with stage(self.name, total=n * self.evaluations) as done:
+            while (copies := self._copies(best.evaluations, runs)).any():
+                rows, starts = _starts(problem_set, seed, runs, copies)
+                found = self._local.solve(problem_set[rows], start=starts)
                 descents.add(rows, found, RANDOM)
-                best = with_runs(best, rows, found)
-                runs += 1
-                history.record(runs, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
+                best, runs = with_runs(best, rows, found), runs + copies
+                history.record(int(runs.max()), float(best.evaluations.mean()), best.seconds, best.z, best.loss)
                 done(int(np.minimum(best.evaluations, self.evaluations).sum()))
         curve = pd.concat([first, history.frame], ignore_index=True)
         known = descents.confirmation(best.loss)
         return replace(best, method=self.name, solver=type(self).__name__, history=curve, confirmation=known)
 
-    def _next_rows(self, spent: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Return the instances to start next, several times where a batch has room and the budget too."""
+    def _copies(self, spent: NDArray[np.int64], runs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many runs of each instance begin next, by what its own took: half of what the budget allows.
+
+        At most as many as it had, since the first may tell little of the others.
+        """
         left = self.evaluations - spent
-        rows = np.flatnonzero(left > 0)
-        copies = max(1, min(BATCH // len(rows), int(left[rows].min()) // max(int(spent.mean()), 1)))
-        return np.tile(rows, copies)
+        fitting = left * runs // (2 * np.maximum(spent, 1))
+        return np.where(left > 0, np.clip(fitting, 1, runs), 0)
+
+
+def _starts(
+    problem_set: ProblemSet, seed: int, runs: NDArray[np.int64], copies: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the instances of the next runs, (m,), and where these start, (m, d).
+
+    The k-th start of an instance is the same, however many runs the others had.
+    """
+    everyone, rows, starts = np.arange(len(problem_set)), [], []
+    for k in range(int(runs[copies > 0].min()), int((runs + copies).max())):
+        chosen = np.flatnonzero((runs <= k) & (k < runs + copies))
+        if chosen.size:
+            generator = np.random.default_rng(np.random.SeedSequence([seed, len(everyone), k]))
+            rows.append(chosen)
+            starts.append(problem_set.draw_starts(everyone, generator)[chosen])
+    return np.concatenate(rows), np.concatenate(starts)

@@ -38,7 +38,7 @@ class NeuralAdjoint(NetworkMethod):
     learning_rate, epochs, network, network_options
         Of the surrogate; see ``NetworkMethod``.
     boundary_weight
-        Slope of the boundary loss, in units of the mean loss per unit of normalised coordinate at the guess.
+        Slope of the boundary loss, in units of the examples' mean loss at the guess per unit of normalised coordinate.
     keep_start
         Whether an instance whose estimate has no lower true loss than the guess stays at the guess. Refining it is
         then plain L-BFGS, with the first step of a refinement.
@@ -71,7 +71,8 @@ class NeuralAdjoint(NetworkMethod):
         """Learn the surrogate and solve all instances on it; ``seed`` draws the examples and the initial weights."""
         examples = draw_examples(check_problem_set(problem_set), training_seed(seed))
         targets = _targets(examples)
-        at_guess = problem_set.objective(problem_set.guess)
+        # Of the examples, so that no instance decides about the others.
+        at_guess = examples.objective(examples.guess)
         finite = at_guess[np.isfinite(at_guess)]
         weight = self.boundary_weight * float(np.mean(finite) if finite.size else 1.0)
         with self._borrowed(SurrogateModel, targets, seed) as model:
@@ -84,8 +85,9 @@ class NeuralAdjoint(NetworkMethod):
         xi, z = _true_coordinates(problem_set, adjoint.xi)
         loss = problem_set.objective(xi)
         if self.keep_start:
-            kept = ~(loss < at_guess)
-            xi[kept], z[kept], loss[kept] = problem_set.guess[kept], 0.0, at_guess[kept]
+            start = problem_set.objective(problem_set.guess)
+            kept = ~(loss < start)
+            xi[kept], z[kept], loss[kept] = problem_set.guess[kept], 0.0, start[kept]
         last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
         n = len(problem_set)
         return replace(
@@ -166,7 +168,7 @@ class FlatPrediction(InverseProblem):
 
 def _targets(examples: ProblemSet) -> ProblemSet:
     """Return the examples with what the surrogate has to learn as y: observations, or flattened predictions."""
-    if examples.evaluator.predicts_observation(examples.data):
+    if examples.evaluator.predicts_observation(examples.one):
         return examples
     prediction = examples.problem.simulate(examples.truth, examples.x)  # type: ignore[arg-type]
     arrays = tf.nest.flatten(prediction)

@@ -59,9 +59,9 @@ class NetworkMethod(Method):
         self.network_options = check_options("network_options", network_options)
 
     @contextmanager
-    def _borrowed(self, model_class: Any, problem_set: ProblemSet, seed: int) -> Iterator[Any]:
-        """Lend a compiled model for this problem set, with the initial weights of ``seed``."""
-        settings = {"network": self.network, "network_options": self.network_options}
+    def _borrowed(self, model_class: Any, problem_set: ProblemSet, seed: int, **settings: Any) -> Iterator[Any]:
+        """Lend a compiled model for this problem set, with initial weights of ``seed`` and ``settings`` of its own."""
+        settings |= {"network": self.network, "network_options": self.network_options}
         sizes = (len(problem_set), self.learning_rate)
         with MODELS.borrow(
             model_class, problem_set, seed, settings, lambda: keras.optimizers.Adam(self.learning_rate), sizes

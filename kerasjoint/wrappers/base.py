@@ -6,28 +6,12 @@ import operator
 import sys
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kerasjoint.errors import ArgumentError, KerasjointError
-
-
-class MissingPackageError(KerasjointError, ImportError):
-    """An optional package that is not installed."""
-
-
-def require(package: str, extra: str) -> ModuleType:
-    """Import and return an optional package; if it is missing, name the extra that installs it."""
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package.split(".")[0]:
-            raise
-        raise MissingPackageError(f"{package} is not installed: pip install kerasjoint[{extra}]") from None
+from kerasjoint.errors import ArgumentError
 
 
 class WrappedFunction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.wrappers.base import WrappedFunction, as_tensors, refuse_forward_mode
+from kerasjoint.wrappers.isolation import Isolation
 
 HOST_OPERATION = "kerasjoint_host"
 
@@ -40,6 +42,8 @@ class HostFunction(WrappedFunction):
     but two graphs in two threads may call at the same time. There is no lock, since the evaluator runs host calls one
     at a time.
 
+    Where it raises for some instances, they count as not finite, and the others go on.
+
     Subclasses define ``run`` and, if ``differentiable``, ``pull_back``.
 
     Parameters
@@ -57,6 +61,11 @@ class HostFunction(WrappedFunction):
     def __init__(self, wrapper: str, function: Callable[..., Any], shape: Any) -> None:
         super().__init__(wrapper, function)
         self._declared = None if shape is None else _declared_shapes(self.label, shape)
+
+    @cached_property
+    def _isolation(self) -> Isolation:
+        # Computed and kept, so that what it learns is no part of the identity of a problem.
+        return Isolation(self.label)
 
     def run(self, arguments: tuple[Any, ...]) -> Any:
         """Call the function on NumPy arrays; return a structure of what ``numpy.asarray`` accepts."""
@@ -90,12 +99,15 @@ class HostFunction(WrappedFunction):
             declared = tf.TensorShape(None)
         structure = declared
 
-        def on_host(*arrays: Array) -> list[Array]:
+        def run(*arrays: Array) -> list[Array]:
             nonlocal structure
             result = self.run(layout.pack(arrays))
             if declared is None:
                 structure = tf.nest.map_structure(lambda _: tf.TensorShape(None), result)
             return self._check_results(result, structure, len(arrays[layout.leading]), layout.dtype.as_numpy_dtype)
+
+        def on_host(*arrays: Array) -> list[Array]:
+            return self._isolation.call("function", run, arrays, len(arrays[layout.leading]))
 
         count = len(tf.nest.flatten(declared))
         results = self._on_host(on_host, tensors, [layout.dtype] * count)
@@ -113,10 +125,15 @@ class HostFunction(WrappedFunction):
         if not self.differentiable:
             return found
 
-        def on_host(*arrays: Array) -> list[Array]:
+        def pull_back(*arrays: Array) -> list[Array]:
             arguments, cotangent = arrays[:count], tf.nest.pack_sequence_as(structure, arrays[count:])
             gradients = self.pull_back(layout.pack(arguments), cotangent)
             return [self._check_gradient(gradients[k], arguments[k]) for k in layout.floating]
+
+        def on_host(*arrays: Array) -> list[Array]:
+            n = len(arrays[layout.leading])
+            per_instance = [arrays[k].shape[:1] == (n,) for k in layout.floating]
+            return self._isolation.call("gradient", pull_back, arrays, n, per_instance)
 
         dtypes = [tensors[k].dtype for k in layout.floating]
         gradients = self._on_host(on_host, [*tensors, *upstream], dtypes, "_gradient")

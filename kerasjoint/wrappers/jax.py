@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.wrappers.base import WrappedFunction, as_tensors, refuse_forward_mode, require
+from kerasjoint.optional import require
+from kerasjoint.wrappers.base import WrappedFunction, as_tensors, refuse_forward_mode
 
 
 def wrap_jax(f: Callable[..., Any]) -> Callable[..., Any]:

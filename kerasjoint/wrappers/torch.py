@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.wrappers.base import require
+from kerasjoint.optional import require
 from kerasjoint.wrappers.host import HostFunction
 
 

@@ -14,7 +14,13 @@ ROOT = Path(kerasjoint.__file__).parents[1]
 ROOMS = ("models", "problems", "experiments")
 LAYERS = {"core": set(), "models": {"core"}, "problems": {"core"}, "methods": {"core", "models"}}
 # Entry points above the methods, and the package's own list of names.
-ABOVE = ("kerasjoint", "kerasjoint.solving", "kerasjoint.minimization", "kerasjoint.refinement")
+ABOVE = (
+    "kerasjoint",
+    "kerasjoint.solving",
+    "kerasjoint.minimization",
+    "kerasjoint.refinement",
+    "kerasjoint.sharding",
+)
 
 
 def modules() -> dict[str, Path]:

@@ -11,12 +11,13 @@ from stored_rows import result_of
 from kerasjoint.comparison import compare
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments import engine as engine_module
+from kerasjoint.experiments import task_runs
 from kerasjoint.experiments.engine import Engine
 from kerasjoint.experiments.figures import write_figures
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import baseline_table, best_of_both, comparison_table, references
-from kerasjoint.methods import LBFGS, ScipyLBFGS
+from kerasjoint.methods import LBFGS, METHODS, ScipyLBFGS
 from kerasjoint.problems import Billiards
 
 
@@ -94,14 +95,14 @@ def test_of_two_processes_that_ran_a_task_the_first_stays(preset, tmp_path):
 
 def test_a_machine_without_git_still_stores_rows(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    engine_module.environment.cache_clear()
-    assert engine_module.environment()["commit"] is None
-    engine_module.environment.cache_clear()
+    task_runs.environment.cache_clear()
+    assert task_runs.environment()["commit"] is None
+    task_runs.environment.cache_clear()
 
 
 def test_a_failing_task_does_not_stop_the_others(preset, tmp_path, monkeypatch):
     first, second = plan(preset)[:2]
-    right = engine_module.METHODS.load
+    right = METHODS.load
 
     class Broken(LBFGS):
         def solve(self, problem_set, seed=0, **_):
@@ -109,7 +110,7 @@ def test_a_failing_task_does_not_stop_the_others(preset, tmp_path, monkeypatch):
                 raise RuntimeError("no convergence today")
             return super().solve(problem_set)
 
-    monkeypatch.setattr(engine_module.METHODS, "load", lambda name: Broken if name == "lbfgs" else right(name))
+    monkeypatch.setattr(METHODS, "load", lambda name: Broken if name == "lbfgs" else right(name))
     outcome = Engine(Store(tmp_path / "run")).run([first, second])
     assert outcome.failed == {first.name: "RuntimeError: no convergence today"}
     assert outcome.run == [second]

@@ -16,8 +16,7 @@ import pytest
 from stored_rows import sweep, task_of, written
 from typer.testing import CliRunner
 
-from kerasjoint.errors import ArgumentError, WriteError
-from kerasjoint.experiments import engine as engine_module
+from kerasjoint.errors import WriteError
 from kerasjoint.experiments import tables
 from kerasjoint.experiments.cli import app
 from kerasjoint.experiments.engine import Engine
@@ -26,7 +25,8 @@ from kerasjoint.experiments.preset import parse_preset
 from kerasjoint.experiments.stopping import Terminated, TimeLimitExceeded, exit_code, time_limit
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import write_tables
-from kerasjoint.methods import LBFGS
+from kerasjoint.experiments.task_runs import TaskRuns
+from kerasjoint.methods import LBFGS, METHODS
 
 # Whoever starts the tests in the background lets them ignore SIGINT.
 COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -67,7 +67,7 @@ def test_a_signal_ends_a_report_with_a_line_and_its_exit_code(small, number):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
 def test_a_stopped_run_keeps_what_is_finished_and_says_so(tmp_path, monkeypatch, stop):
-    run = Engine._run
+    run = TaskRuns._run
 
     def stopped(self, task):
         if task.seed == 1:
@@ -75,7 +75,7 @@ def test_a_stopped_run_keeps_what_is_finished_and_says_so(tmp_path, monkeypatch,
         return run(self, task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "_run", stopped)
+        patch.setattr(TaskRuns, "_run", stopped)
         result = call(*RUN, "--out", tmp_path / "run")
     assert result.exit_code == exit_code(stop())
     assert "stopped; 1 of 2 tasks are finished, the same command goes on" in result.output
@@ -160,20 +160,26 @@ def test_a_block_that_takes_too_long_is_stopped():
         spin(0.01)
 
 
-def test_outside_of_the_main_thread_there_is_no_limit():
+def test_other_threads_have_a_limit_too():
     caught = []
 
     def limited():
+        with time_limit(1):
+            spin(0.01)
         try:
-            with time_limit(1):
-                pass
-        except ArgumentError as error:
+            with time_limit(0.1):
+                spin(5)
+        except TimeLimitExceeded as error:
             caught.append(str(error))
+        spin(1.0)
+        caught.append("undisturbed afterwards")
 
+    begin = time.monotonic()
     thread = threading.Thread(target=limited)
     thread.start()
     thread.join()
-    assert "main thread" in caught[0]
+    assert caught == ["more than the limit of 0.1 s", "undisturbed afterwards"]
+    assert time.monotonic() - begin < 3
 
 
 class Slow(LBFGS):
@@ -186,8 +192,8 @@ class Slow(LBFGS):
 
 
 def test_a_task_over_its_limit_is_recorded_and_the_others_finish(tmp_path, monkeypatch):
-    right = engine_module.METHODS.load
-    monkeypatch.setattr(engine_module.METHODS, "load", lambda name: Slow if name == "lbfgs" else right(name))
+    right = METHODS.load
+    monkeypatch.setattr(METHODS, "load", lambda name: Slow if name == "lbfgs" else right(name))
     content = {"name": "limited", "problems": {"billiards": {"n": [2]}}, "methods": {"lbfgs": {}, "scipy-lbfgs": {}}}
     preset = parse_preset(content, "test")
     store = Store(tmp_path / "run")

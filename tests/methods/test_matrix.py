@@ -9,7 +9,7 @@ import pytest
 from helpers import Decay, Fragile, Traced, assert_same_bits, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
-from kerasjoint.methods import METHODS, LockstepLM
+from kerasjoint.methods import METHODS, LockstepLM, MultiStart
 from kerasjoint.methods.base import LocalMethod, Method
 from kerasjoint.methods.neural_adjoint import NeuralAdjoint, _surrogate_set
 from kerasjoint.methods.supervised import training_seed
@@ -177,6 +177,17 @@ def test_one_bad_instance_is_survived(method: str) -> None:
     if method == "reparameterized":
         assert solution.non_finite.tolist() == [0, 0, EPOCHS, 0]
         assert (np.delete(solution.loss, 2) < np.delete(problem_set.objective(problem_set.guess), 2)).all()
+
+
+@pytest.mark.parametrize(
+    "method", [NeuralAdjoint(epochs=20, keep_start=True), MultiStart(evaluations=60)], ids=lambda one: one.name
+)
+def test_one_bad_instance_changes_no_other(method: Method) -> None:
+    problem, others = FragileSampled(), [0, 1, 3, 4, 5]
+    fine, bad = (method.solve(fragile_set(problem, [0, 0, flag, 0, 0, 0]), seed=2) for flag in (0, 1))
+    assert np.isposinf(bad.loss).tolist() == [False, False, True, False, False, False]
+    for name in ("xi", "loss", "evaluations", "status"):
+        np.testing.assert_array_equal(getattr(fine, name)[others], getattr(bad, name)[others], err_msg=name)
 
 
 @pytest.mark.parametrize("method", LEARNERS)

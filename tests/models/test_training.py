@@ -68,7 +68,7 @@ def plain_descent(problem_set: ProblemSet) -> ReparameterizedModel:
     options = SMALL["network_options"] | {"start_at_zero": False}
     model = ReparameterizedModel.for_problem_set(problem_set, "dense", options)
     model.compile(optimizer=keras.optimizers.SGD(1.0))
-    model._adapt(model._training_data(problem_set))
+    model._adapt(model._scaled_arrays(model._training_data(problem_set)))
     return model
 
 

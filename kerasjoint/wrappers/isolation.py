@@ -1,0 +1,123 @@
+"""A function of arrays that raises for some instances: these are found and count as not finite, the others go on."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kerasjoint.errors import KerasjointError, SimulatorWarning
+
+Array = NDArray[Any]
+Rows = NDArray[np.intp]
+
+_reasons: ContextVar[Counter[str] | None] = ContextVar("reasons", default=None)
+
+
+@contextmanager
+def recorded_failures() -> Iterator[Counter[str]]:
+    """Count the instances that simulators on the host raised for inside the block, by reason; nothing is warned of.
+
+    Example
+    -------
+    >>> with recorded_failures() as reasons:
+    ...     method.solve(problem_set)
+    """
+    reasons: Counter[str] = Counter()
+    token = _reasons.set(reasons)
+    try:
+        yield reasons
+    finally:
+        _reasons.reset(token)
+
+
+class Isolation:
+    """Calls a function again on halves of the instances where it raises, down to single ones, which are then NaN.
+
+    If it raises for all and never worked before, the error is passed on: a mistake, not an instance.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._like: dict[str, list[Array]] = {}
+        self._warned: set[str] = set()
+
+    def call(
+        self,
+        name: str,
+        function: Callable[..., list[Array]],
+        arrays: Sequence[Array],
+        n: int,
+        per_instance: Sequence[bool] | None = None,
+    ) -> list[Array]:
+        """Return ``function(*arrays)``, of which results (n, ...) are NaN for the instances that it raises for.
+
+        Parameters
+        ----------
+        name
+            Which function of this simulator it is.
+        function
+            Takes arrays and returns a list of arrays.
+        arrays
+            Those with n on axis 0 hold the instances; others are the same for all.
+        n
+            How many instances there are.
+        per_instance
+            Which of the results are (n, ...); the others are sums over the instances. ``None``: all.
+        """
+        parts: list[tuple[Rows, list[Array]]] = []
+        errors: list[Exception] = []
+
+        def attempt(rows: Rows) -> None:
+            own = [array[rows] if array.shape[:1] == (n,) else array for array in arrays] if len(rows) < n else arrays
+            try:
+                parts.append((rows, function(*own)))
+            except KerasjointError:
+                raise
+            except Exception as error:
+                if len(rows) == 1:
+                    errors.append(error)
+                    return
+                for half in np.array_split(rows, 2):
+                    attempt(half)
+
+        attempt(np.arange(n))
+        if parts:
+            self._like[name] = parts[-1][1]
+        if name not in self._like:
+            raise errors[0]
+        if errors:
+            self._record(errors, n)
+        elif len(parts) == 1:
+            return parts[0][1]
+        like = self._like[name]
+        flags = [True] * len(like) if per_instance is None else per_instance
+        return [_join(k, one, parts, n) if flags[k] else _sum(k, one, parts) for k, one in enumerate(like)]
+
+    def _record(self, errors: list[Exception], n: int) -> None:
+        counts = Counter(f"{self._label}: {type(error).__name__}: {error}" for error in errors)
+        reasons = _reasons.get()
+        if reasons is not None:
+            reasons.update(counts)
+            return
+        for reason in counts.keys() - self._warned:
+            message = f"{reason} (for {counts[reason]} of {n} instances, which count as not finite; said once)"
+            warnings.warn(message, SimulatorWarning, stacklevel=2)
+        self._warned |= counts.keys()
+
+
+def _join(k: int, like: Array, parts: list[tuple[Rows, list[Array]]], n: int) -> Array:
+    whole = np.full((n, *like.shape[1:]), np.nan, like.dtype)
+    for rows, results in parts:
+        whole[rows] = results[k]
+    return whole
+
+
+def _sum(k: int, like: Array, parts: list[tuple[Rows, list[Array]]]) -> Array:
+    return np.asarray(sum((results[k] for _, results in parts), start=np.zeros_like(like)), like.dtype)

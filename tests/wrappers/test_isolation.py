@@ -1,0 +1,107 @@
+"""Simulators on the host that raise for some instances: the others go on, and the reason is kept."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from kerasjoint import InverseProblem, ProblemSet, Unknown, wrap_numpy
+from kerasjoint.errors import SimulatorError, SimulatorWarning
+from kerasjoint.experiments.plan import plan
+from kerasjoint.experiments.preset import parse_preset
+from kerasjoint.experiments.task_runs import TaskRuns
+from kerasjoint.fingerprint import problem_fingerprint
+from kerasjoint.methods import LockstepLBFGS, Reparameterized
+from kerasjoint.wrappers.isolation import recorded_failures
+
+TIME = np.linspace(0.1, 2, 12)
+CALLS: list[int] = []
+
+
+def decay(rate, broken):
+    CALLS.append(len(rate))
+    if (broken > 0).any():
+        raise ArithmeticError(f"no equilibrium at step {int(broken.max())}")
+    return np.exp(-rate[:, None] * TIME)
+
+
+def decay_vjp(rate, broken, cotangent):
+    if (broken > 0).any():
+        raise ArithmeticError(f"no equilibrium at step {int(broken.max())}")
+    return np.sum(-TIME * np.exp(-rate[:, None] * TIME) * cotangent, axis=1)
+
+
+class Breaking(InverseProblem):
+    """A decay whose simulator raises for any batch with an instance that its condition calls broken."""
+
+    unknowns = (Unknown("rate", lower=0.0, upper=5.0, guess=1.0),)
+
+    def __init__(self, shape=(12,)):
+        self.simulator = wrap_numpy(decay, decay_vjp, shape=shape)
+
+    def forward(self, xi, x):
+        return self.simulator(xi["rate"], x["broken"])
+
+    def sample(self, n, seed):
+        return breaking_set(self, [0.0, 3.0] * (n // 2))
+
+
+def breaking_set(problem, broken):
+    rate = np.linspace(0.5, 4, len(broken))
+    return ProblemSet(problem, {"broken": broken}, np.exp(-rate[:, None] * TIME), {"rate": rate})
+
+
+@pytest.mark.parametrize(
+    "method", [LockstepLBFGS(), Reparameterized(epochs=5, network="dense")], ids=lambda one: one.name
+)
+def test_the_others_get_what_they_get_without_it(method):
+    fine = method.solve(breaking_set(Breaking(), [0.0] * 9))
+    broken = np.array([0.0, 0, 0, 7, 0, 0, 7, 0, 0])
+    with pytest.warns(SimulatorWarning, match="ArithmeticError: no equilibrium at step 7 .for 2 of 9 instances"):
+        found = method.solve(breaking_set(Breaking(), broken))
+    assert np.isposinf(found.loss).tolist() == (broken > 0).tolist()
+    assert (found.non_finite > 0).tolist() == (broken > 0).tolist()
+    if method.name == "lockstep-lbfgs":
+        good = broken == 0
+        np.testing.assert_array_equal(found.loss[good], fine.loss[good])
+        np.testing.assert_array_equal(found.xi[good], fine.xi[good])
+
+
+def test_the_broken_one_is_found_by_halving_and_warned_of_once():
+    problem_set = breaking_set(Breaking(), [0.0] * 40 + [5.0] + [0.0] * 23)
+    CALLS.clear()
+    with pytest.warns(SimulatorWarning):
+        loss = problem_set.objective(problem_set.guess)
+    assert np.flatnonzero(~np.isfinite(loss)).tolist() == [40]
+    assert len(CALLS) == 13
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gradient = problem_set.value_and_gradient(problem_set.guess)[1]
+    assert np.flatnonzero(gradient[:, 0] == 0).tolist() == [40]
+    one = problem_set[[40]]
+    assert np.isposinf(one.objective(one.guess)).all()
+
+
+def test_a_simulator_that_never_worked_is_an_error():
+    problem_set = breaking_set(Breaking(), [2.0, 2.0])
+    with pytest.raises(SimulatorError, match="no equilibrium at step 2"):
+        problem_set.objective(problem_set.guess)
+
+
+def test_what_it_learnt_is_no_part_of_a_problem():
+    used = Breaking(shape=None)
+    with recorded_failures() as reasons:
+        problem_set = breaking_set(used, [0.0, 1.0])
+        problem_set.objective(problem_set.guess)
+    assert reasons == {"wrap_numpy(decay): ArithmeticError: no equilibrium at step 1": 1}
+    assert problem_fingerprint(used) == problem_fingerprint(Breaking(shape=None))
+
+
+def test_a_task_keeps_the_reasons():
+    content = {"name": "broken", "problems": {f"{__file__}:Breaking": {"n": [4]}}, "methods": {"lockstep-lbfgs": {}}}
+    result = TaskRuns().attempt(plan(parse_preset(content, "test"))[0])
+    assert np.isposinf(result.rows["loss"]).tolist() == [False, True, False, True]
+    (reason,) = result.metadata["simulator_errors"]
+    assert reason == "wrap_numpy(decay): ArithmeticError: no equilibrium at step 3"
