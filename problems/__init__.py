@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from kerasjoint.registry import Registry
 
 if TYPE_CHECKING:
+    from kerasjoint.problems.ballistics import Ballistics
     from kerasjoint.problems.billiards import Billiards
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
     from kerasjoint.problems.layered_ground import LayeredGround
     from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
+    from kerasjoint.problems.robotic_arm import RoboticArm
+    from kerasjoint.problems.sine_wave import SineWave
     from kerasjoint.problems.wave_packet import WavePacket
 
 PROBLEMS = Registry(
@@ -43,10 +46,33 @@ PROBLEMS = Registry(
             "kerasjoint.problems.lorenz_96:Lorenz96",
             "find the initial state of a chaotic system of which a quarter is observed",
         ),
+        "sine-wave": (
+            "kerasjoint.problems.sine_wave:SineWave",
+            "find a point where a wavy surface has a given height",
+        ),
+        "ballistics": (
+            "kerasjoint.problems.ballistics:Ballistics",
+            "throw a ball so that it lands at a given place",
+        ),
+        "robotic-arm": (
+            "kerasjoint.problems.robotic_arm:RoboticArm",
+            "find height and angles with which an arm reaches a point",
+        ),
     },
 )
 
-__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "LayeredGround", "Lorenz96", "NavierStokes", "WavePacket"]
+__all__ = [
+    "PROBLEMS",
+    "Ballistics",
+    "Billiards",
+    "KuramotoSivashinsky",
+    "LayeredGround",
+    "Lorenz96",
+    "NavierStokes",
+    "RoboticArm",
+    "SineWave",
+    "WavePacket",
+]
 
 _CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS if "." not in PROBLEMS.class_name(name)}
 
