@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from kerasjoint.problems.layered_ground import LayeredGround
     from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
+    from kerasjoint.problems.phase_retrieval import PhaseRetrieval
     from kerasjoint.problems.robotic_arm import RoboticArm
     from kerasjoint.problems.sine_wave import SineWave
+    from kerasjoint.problems.thin_film import ThinFilm
     from kerasjoint.problems.wave_packet import WavePacket
 
 PROBLEMS = Registry(
@@ -58,6 +60,14 @@ PROBLEMS = Registry(
             "kerasjoint.problems.robotic_arm:RoboticArm",
             "find height and angles with which an arm reaches a point",
         ),
+        "thin-film": (
+            "kerasjoint.problems.thin_film:ThinFilm",
+            "find the thicknesses of 20 layers from the light that they reflect",
+        ),
+        "phase-retrieval": (
+            "kerasjoint.problems.phase_retrieval:PhaseRetrieval",
+            "find a picture from the magnitudes of its Fourier transform",
+        ),
     },
 )
 
@@ -69,8 +79,10 @@ __all__ = [
     "LayeredGround",
     "Lorenz96",
     "NavierStokes",
+    "PhaseRetrieval",
     "RoboticArm",
     "SineWave",
+    "ThinFilm",
     "WavePacket",
 ]
 

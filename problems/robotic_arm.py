@@ -43,10 +43,13 @@ class RoboticArm(InverseProblem):
     ==============================================  ======  ======
     start                                           seed 0  seed 1
     ==============================================  ======  ======
-    guess, 200 iterations                           TODO    TODO
-    1000 random starts: of the starts               TODO    TODO
-    1000 random starts: instances, by at least one  TODO    TODO
+    guess, 200 iterations                           1.00    1.00
+    1000 random starts: of the starts               1.00    1.00
+    1000 random starts: instances, by at least one  1.00    1.00
     ==============================================  ======  ======
+
+    It is an easy problem for whoever may differentiate the true simulator, and is here to compare with what learned
+    inverse models reach.
 
     *References*: L. Ardizzone et al., "Analyzing inverse problems with invertible neural networks", ICLR 2019;
     J. Kruse, L. Ardizzone, C. Rother and U. Koethe, "Benchmarking invertible architectures on inverse problems",

@@ -44,9 +44,9 @@ class SineWave(InverseProblem):
     ==============================================  ======  ======
     start                                           seed 0  seed 1
     ==============================================  ======  ======
-    guess, 200 iterations                           TODO    TODO
-    1000 random starts: of the starts               TODO    TODO
-    1000 random starts: instances, by at least one  TODO    TODO
+    guess, 200 iterations                           1.00    1.00
+    1000 random starts: of the starts               0.96    0.96
+    1000 random starts: instances, by at least one  1.00    1.00
     ==============================================  ======  ======
 
     *Reference*: S. Ren, W. J. Padilla and J. M. Malof, "Benchmarking deep inverse models over time, and the

@@ -16,6 +16,8 @@ STEPS = {
     "sine-wave": 1e-5,
     "ballistics": 1e-5,
     "robotic-arm": 1e-5,
+    "thin-film": 1e-5,
+    "phase-retrieval": 1e-5,
 }
 # How far float32 may be off, in units of the largest prediction.
 SINGLE: dict[str, float] = {}
