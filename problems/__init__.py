@@ -9,7 +9,9 @@ from kerasjoint.registry import Registry
 if TYPE_CHECKING:
     from kerasjoint.problems.ballistics import Ballistics
     from kerasjoint.problems.billiards import Billiards
+    from kerasjoint.problems.epidemic import Epidemic
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
+    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinskyState
     from kerasjoint.problems.layered_ground import LayeredGround
     from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
@@ -68,6 +70,14 @@ PROBLEMS = Registry(
             "kerasjoint.problems.phase_retrieval:PhaseRetrieval",
             "find a picture from the magnitudes of its Fourier transform",
         ),
+        "epidemic": (
+            "kerasjoint.problems.epidemic:Epidemic",
+            "find a changing contact rate from daily counts of new cases",
+        ),
+        "kuramoto-sivashinsky-state": (
+            "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinskyState",
+            "find the initial state of a chaotic flame front of which a quarter is observed",
+        ),
     },
 )
 
@@ -75,7 +85,9 @@ __all__ = [
     "PROBLEMS",
     "Ballistics",
     "Billiards",
+    "Epidemic",
     "KuramotoSivashinsky",
+    "KuramotoSivashinskyState",
     "LayeredGround",
     "Lorenz96",
     "NavierStokes",

@@ -18,6 +18,8 @@ STEPS = {
     "robotic-arm": 1e-5,
     "thin-film": 1e-5,
     "phase-retrieval": 1e-5,
+    "epidemic": 1e-5,
+    "kuramoto-sivashinsky-state": 1e-5,
 }
 # How far float32 may be off, in units of the largest prediction.
 SINGLE: dict[str, float] = {}
