@@ -9,6 +9,7 @@ from kerasjoint.registry import Registry
 if TYPE_CHECKING:
     from kerasjoint.problems.ballistics import Ballistics
     from kerasjoint.problems.billiards import Billiards
+    from kerasjoint.problems.carbon_dioxide import CarbonDioxide
     from kerasjoint.problems.epidemic import Epidemic
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinskyState
@@ -78,6 +79,10 @@ PROBLEMS = Registry(
             "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinskyState",
             "find the initial state of a chaotic flame front of which a quarter is observed",
         ),
+        "carbon-dioxide": (
+            "kerasjoint.problems.carbon_dioxide:CarbonDioxide",
+            "find trend and cycles in the carbon dioxide measured on Mauna Loa",
+        ),
     },
 )
 
@@ -85,6 +90,7 @@ __all__ = [
     "PROBLEMS",
     "Ballistics",
     "Billiards",
+    "CarbonDioxide",
     "Epidemic",
     "KuramotoSivashinsky",
     "KuramotoSivashinskyState",
