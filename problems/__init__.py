@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kerasjoint.registry import Registry
 
 if TYPE_CHECKING:
+    from kerasjoint.problems.acoustic_waveform import AcousticWaveform
     from kerasjoint.problems.ballistics import Ballistics
     from kerasjoint.problems.billiards import Billiards
     from kerasjoint.problems.carbon_dioxide import CarbonDioxide
@@ -83,11 +84,20 @@ PROBLEMS = Registry(
             "kerasjoint.problems.carbon_dioxide:CarbonDioxide",
             "find trend and cycles in the carbon dioxide measured on Mauna Loa",
         ),
+        "acoustic-waveform": (
+            "kerasjoint.problems.acoustic_waveform:AcousticWaveform",
+            "find a map of the wave speed under the ground from recorded shots",
+        ),
+        "acoustic-waveform-light": (
+            "kerasjoint.problems.acoustic_waveform:AcousticWaveform.light",
+            "the same with two shots at a lower frequency",
+        ),
     },
 )
 
 __all__ = [
     "PROBLEMS",
+    "AcousticWaveform",
     "Ballistics",
     "Billiards",
     "CarbonDioxide",
