@@ -36,7 +36,7 @@ class CMAES(GlobalSearch):
 
     name = "cma-es"
 
-    def __init__(self, evaluations: int = 1000, polish: int = 100, step: float = 0.5) -> None:
+    def __init__(self, evaluations: int = 1000, polish: int = 100, step: float = 1.0) -> None:
         super().__init__(evaluations, polish)
         check_positive(step=step)
         self.step = step

@@ -67,5 +67,5 @@ class MultiLevelSingleLinkage(GlobalSearch):
         start = search.draw(i, 1) if again else np.zeros((1, size))
         search.iterations[i] += 1
         # A descent that NLopt cannot go on with ends its whole search.
-        with suppress(nlopt.RoundoffLimited, RuntimeError):
+        with suppress(nlopt.runtime_error):
             search_all.optimize(search.to_unit(i, start)[0])

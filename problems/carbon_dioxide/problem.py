@@ -132,7 +132,9 @@ class CarbonDioxide(InverseProblem):
         weeks = first[:, None] + np.arange(WINDOW)
         since = time[weeks] - _middle(first)[:, None]
         # A time of a week that was seen is one of the condition's, to the last bit.
-        place = np.array([np.isin(all_weeks, seen) for all_weeks, seen in zip(since, problem_set.x["time"], strict=True)])
+        place = np.array(
+            [np.isin(all_weeks, seen) for all_weeks, seen in zip(since, problem_set.x["time"], strict=True)]
+        )
         mean = np.mean(values[weeks][place].reshape(len(first), -1), axis=1)
         held = ~place
         predicted = self.simulate(xi, {"time": since[held].reshape(len(first), -1), "first": problem_set.x["first"]})

@@ -124,9 +124,7 @@ class KuramotoSivashinskyState(InverseProblem):
             return advance(modes, scheme, lambda modes: -np.pi / LENGTH * spectrum.slope_of_square(modes))
 
         steps = self._times * self._stride
-        history = integrate(
-            initial, step, xi, steps, store_every=self._stride, mode="reverse", instances_last=True
-        )
+        history = integrate(initial, step, xi, steps, store_every=self._stride, mode="reverse", instances_last=True)
         flat = tf.reshape(tf.transpose(history, (3, 0, 1, 2)), (-1, self._times, spectrum.modes.size))
         return tf.matmul(flat, tf.constant(self._synthesise, dtype))
 

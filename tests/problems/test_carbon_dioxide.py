@@ -8,6 +8,7 @@ from kerasjoint.methods import LockstepLBFGS
 from kerasjoint.problems import CarbonDioxide
 from kerasjoint.problems.carbon_dioxide.problem import record
 
+
 @pytest.fixture(scope="module")
 def problem_set() -> ProblemSet:
     return CarbonDioxide().sample(8, seed=0)

@@ -37,7 +37,9 @@ def test_the_ball_lands_where_an_integration_of_its_motion_says() -> None:
     problem = Ballistics()
     throws = problem.prior(40, seed=3)
     # The slowest, flattest and steepest throws are hardest for Newton's method.
-    throws = np.vstack([throws, [[0, 1.5, 0.16, 1.0], [0, 0.01, 0.16, 3.0], [0, 0.01, 1.25, 40.0], [0, 3.0, 1.25, 0.1]]])
+    throws = np.vstack(
+        [throws, [[0, 1.5, 0.16, 1.0], [0, 0.01, 0.16, 3.0], [0, 0.01, 1.25, 40.0], [0, 3.0, 1.25, 0.1]]]
+    )
     expected = [thrown(*throw) for throw in throws]
     np.testing.assert_allclose(problem.simulate(throws)[:, 0], expected, atol=1e-8)
 

@@ -26,7 +26,9 @@ def expected_counts(xi: np.ndarray) -> np.ndarray:
 
     for begin, end in zip(knots[:-1], knots[1:], strict=True):
         inside = days[(days > begin) & (days <= end)]
-        found = solve_ivp(motion, (begin, end), state, method="DOP853", t_eval=np.unique([*inside, end]), rtol=1e-11, atol=1e-14)
+        found = solve_ivp(
+            motion, (begin, end), state, method="DOP853", t_eval=np.unique([*inside, end]), rtol=1e-11, atol=1e-14
+        )
         susceptible[inside.astype(int)] = found.y[0, : len(inside)]
         state = found.y[:, -1]
     return -1e6 * np.diff(susceptible)

@@ -75,7 +75,9 @@ def main() -> None:
             # Where there is no noise, the loss itself.
             loss = loss / np.where(problem_set.truth_loss > 0, problem_set.truth_loss, 1.0)
         ratio = np.quantile(loss, (0.1, 0.5, 0.9))
-        cells = [f"{np.median(part):.3f} ({part.max():.3f})" if part.size else "" for part in _split(distance, solved, known)]
+        cells = [
+            f"{np.median(part):.3f} ({part.max():.3f})" if part.size else "" for part in _split(distance, solved, known)
+        ]
         median = f"{np.median(solution.iterations):.0f}"
         table.add_row(name, f"{solved.mean():.3f}", median, "{:.3g} {:.3g} {:.3g}".format(*ratio), *cells)
 
