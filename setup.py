@@ -11,6 +11,7 @@ setup(
         "kerasjoint.wrappers",
         *(f"kerasjoint.{room}" for room in ROOMS),
         "kerasjoint.experiments.paper",
+        "kerasjoint.problems.carbon_dioxide",
         "kerasjoint.problems.kuramoto_sivashinsky",
         "kerasjoint.problems.navier_stokes",
     ],
@@ -19,5 +20,6 @@ setup(
         "kerasjoint": ["py.typed"],
         "kerasjoint.experiments": ["presets/*.yaml"],
         "kerasjoint.experiments.paper": ["presets/*.yaml"],
+        "kerasjoint.problems.carbon_dioxide": ["weekly.csv"],
     },
 )

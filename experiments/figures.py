@@ -25,7 +25,21 @@ from kerasjoint.files import atomic_path, make_folder
 from kerasjoint.methods import METHODS
 
 # One colour per method throughout, told apart in print and by the colour-blind; its variants differ in their dashes.
-COLOURS = ("#000000", "#7f7f7f", "#cc79a7", "#e69f00", "#d55e00", "#0072b2", "#009e73", "#56b4e9", "#7a5195")
+COLOURS = (
+    "#000000",
+    "#7f7f7f",
+    "#cc79a7",
+    "#e69f00",
+    "#d55e00",
+    "#0072b2",
+    "#009e73",
+    "#56b4e9",
+    "#7a5195",
+    "#b8860b",
+    "#8c564b",
+    "#17becf",
+    "#bcbd22",
+)
 DASHES = ((None, None), (1, 1), (2, 1), (6, 1), (None, None), (4, 2), (4, 1, 1, 1))
 LOWEST = 1e-32
 RANGE_SHOWN = 1e-6

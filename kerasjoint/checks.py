@@ -50,6 +50,14 @@ def check_number(argument: str, value: float, expected: str = "a number", *, abo
     return value
 
 
+def check_divisor(argument: str, whole: float, part: float, of: str) -> int:
+    """Return how many times ``part``, the argument, fits into ``whole``, which ``of`` names; refuse fractions."""
+    count = round(whole / part)
+    if count < 1 or abs(count * part - whole) > 1e-9 * whole:
+        raise ArgumentError(argument, f"a divisor of {of} = {whole:g}", part)
+    return count
+
+
 def check_options(argument: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return options by name as a dict; ``None`` stands for none."""
     if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):

@@ -67,7 +67,7 @@ class CountingObjective:
     def value(self, z: FloatArray, rows: Rows) -> FloatArray:
         """Return the losses at ``z`` (m, d), where a gradient need not exist."""
         loss = self.problem_set.objective(self.space.to_xi(z, self.problem_set.guess[rows]), rows)
-        self.values[rows] += 1
+        np.add.at(self.values, rows, 1)
         self._note(z, rows, loss)
         return loss
 
@@ -77,8 +77,9 @@ class CountingObjective:
             self.compile_seconds += time.perf_counter() - start
 
     def _note(self, z: FloatArray, rows: Rows, loss: FloatArray) -> None:
-        self.evaluations[rows] += 1
-        self.non_finite[rows] += ~np.isfinite(loss)
+        # An instance may come several times.
+        np.add.at(self.evaluations, rows, 1)
+        np.add.at(self.non_finite, rows, ~np.isfinite(loss))
         keep_better(self._best, {"z": z, "loss": loss}, rows)
 
     def point(self, z: FloatArray, loss: FloatArray) -> Point:

@@ -40,6 +40,7 @@ class Status(IntEnum):
     TRAINED = 6
     RUNNING = 7
     ESTIMATED = 8
+    SEARCHED = 9
 
     @property
     def message(self) -> str:
@@ -56,6 +57,7 @@ _MESSAGES = {
     Status.NON_FINITE: "the loss or its gradient is not finite at the start",
     Status.TRAINED: "the estimate of a network, not yet refined",
     Status.RUNNING: "still running",
+    Status.SEARCHED: "the best point of a global search, whose evaluations were used up",
     Status.ESTIMATED: "the estimate of a network that was not trained on this problem set",
 }
 

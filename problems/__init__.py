@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 from kerasjoint.registry import Registry
 
 if TYPE_CHECKING:
+    from kerasjoint.problems.acoustic_waveform import AcousticWaveform
+    from kerasjoint.problems.ballistics import Ballistics
     from kerasjoint.problems.billiards import Billiards
+    from kerasjoint.problems.carbon_dioxide import CarbonDioxide
+    from kerasjoint.problems.epidemic import Epidemic
     from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
+    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinskyState
     from kerasjoint.problems.layered_ground import LayeredGround
     from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
+    from kerasjoint.problems.phase_retrieval import PhaseRetrieval
+    from kerasjoint.problems.robotic_arm import RoboticArm
+    from kerasjoint.problems.sine_wave import SineWave
+    from kerasjoint.problems.thin_film import ThinFilm
     from kerasjoint.problems.wave_packet import WavePacket
 
 PROBLEMS = Registry(
@@ -43,10 +52,67 @@ PROBLEMS = Registry(
             "kerasjoint.problems.lorenz_96:Lorenz96",
             "find the initial state of a chaotic system of which a quarter is observed",
         ),
+        "sine-wave": (
+            "kerasjoint.problems.sine_wave:SineWave",
+            "find a point where a wavy surface has a given height",
+        ),
+        "ballistics": (
+            "kerasjoint.problems.ballistics:Ballistics",
+            "throw a ball so that it lands at a given place",
+        ),
+        "robotic-arm": (
+            "kerasjoint.problems.robotic_arm:RoboticArm",
+            "find height and angles with which an arm reaches a point",
+        ),
+        "thin-film": (
+            "kerasjoint.problems.thin_film:ThinFilm",
+            "find the thicknesses of 20 layers from the light that they reflect",
+        ),
+        "phase-retrieval": (
+            "kerasjoint.problems.phase_retrieval:PhaseRetrieval",
+            "find a picture from the magnitudes of its Fourier transform",
+        ),
+        "epidemic": (
+            "kerasjoint.problems.epidemic:Epidemic",
+            "find a changing contact rate from daily counts of new cases",
+        ),
+        "kuramoto-sivashinsky-state": (
+            "kerasjoint.problems.kuramoto_sivashinsky:KuramotoSivashinskyState",
+            "find the initial state of a chaotic flame front of which a quarter is observed",
+        ),
+        "carbon-dioxide": (
+            "kerasjoint.problems.carbon_dioxide:CarbonDioxide",
+            "find trend and cycles in the carbon dioxide measured on Mauna Loa",
+        ),
+        "acoustic-waveform": (
+            "kerasjoint.problems.acoustic_waveform:AcousticWaveform",
+            "find a map of the wave speed under the ground from recorded shots",
+        ),
+        "acoustic-waveform-light": (
+            "kerasjoint.problems.acoustic_waveform:AcousticWaveform.light",
+            "the same with two shots at a lower frequency",
+        ),
     },
 )
 
-__all__ = ["PROBLEMS", "Billiards", "KuramotoSivashinsky", "LayeredGround", "Lorenz96", "NavierStokes", "WavePacket"]
+__all__ = [
+    "PROBLEMS",
+    "AcousticWaveform",
+    "Ballistics",
+    "Billiards",
+    "CarbonDioxide",
+    "Epidemic",
+    "KuramotoSivashinsky",
+    "KuramotoSivashinskyState",
+    "LayeredGround",
+    "Lorenz96",
+    "NavierStokes",
+    "PhaseRetrieval",
+    "RoboticArm",
+    "SineWave",
+    "ThinFilm",
+    "WavePacket",
+]
 
 _CLASSES = {PROBLEMS.class_name(name): name for name in PROBLEMS if "." not in PROBLEMS.class_name(name)}
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_draw, check_number
+from kerasjoint.checks import check_count, check_divisor, check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -125,8 +125,8 @@ class Lorenz96(InverseProblem):
             raise ArgumentError("window", f"at most {MOST_STEPS:,} steps dt", window)
         self.window, self.interval, self.every = float(window), float(interval), every
         self.noise, self.dt = float(noise), float(dt)
-        self._stride = _ratio("dt", interval, dt, "interval")
-        self._times = _ratio("interval", window, interval, "window")
+        self._stride = check_divisor("dt", interval, dt, "interval")
+        self._times = check_divisor("interval", window, interval, "window")
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the observed variables at each observation time, (n, times, 40 / every)."""
@@ -169,11 +169,3 @@ def _slope(state: tf.Tensor) -> tf.Tensor:
     """Return the time derivative of states (40, n)."""
     ahead, behind, two_behind = (tf.roll(state, shift, axis=0) for shift in (-1, 1, 2))
     return (ahead - two_behind) * behind - state + FORCING
-
-
-def _ratio(name: str, whole: float, part: float, of: str) -> int:
-    """Return how many times ``part`` fits into ``whole``; refuse fractions."""
-    count = round(whole / part)
-    if count < 1 or abs(count * part - whole) > 1e-9 * whole:
-        raise ArgumentError(name, f"a divisor of {of} = {whole:g}", part)
-    return count

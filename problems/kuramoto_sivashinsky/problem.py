@@ -152,7 +152,7 @@ class KuramotoSivashinsky(InverseProblem):
                 f"{points}, which keeps those up to {wavenumbers[-1]:.3g}",
             )
         with np.errstate(over="ignore", invalid="ignore"):
-            excess = excess_amplification(_growth(wavenumbers), wavenumbers, self.dt, _SPEED)
+            excess = excess_amplification(growth(wavenumbers), wavenumbers, self.dt, _SPEED)
         if not excess <= _TOLERATED:
             raise ArgumentError(
                 "dt",
@@ -160,7 +160,7 @@ class KuramotoSivashinsky(InverseProblem):
                 f"{dt!r}, where one is amplified {excess:.3g} times too much in a step",
             )
         self._spectrum = Spectrum(waves)
-        self._scheme = coefficients(_growth(2 * np.pi * self._spectrum.modes / self.length), self.dt)
+        self._scheme = coefficients(growth(2 * np.pi * self._spectrum.modes / self.length), self.dt)
         self._analyse = self._spectrum.analyse(self.points)
         self._synthesise = self._spectrum.evaluate(2 * np.pi * self.grid / self.length).reshape(-1, self.points)
         self._force_modes = (self._analyse @ self.force).reshape(*self._spectrum.modes.shape, 1)
@@ -180,7 +180,7 @@ class KuramotoSivashinsky(InverseProblem):
 
         def step(modes: tf.Tensor, parameters: Parameters) -> tf.Tensor:
             forcing, strength = force * parameters["alpha"], scale * parameters["beta"]
-            return _advance(modes, scheme, lambda modes: forcing + strength * spectrum.slope_of_square(modes))
+            return advance(modes, scheme, lambda modes: forcing + strength * spectrum.slope_of_square(modes))
 
         def linearized(
             modes: tf.Tensor, tangents: tf.Tensor, parameters: Parameters, directions: Parameters
@@ -197,7 +197,7 @@ class KuramotoSivashinsky(InverseProblem):
                 return forcings + strengths * slopes + changes * slopes[:, :, :1]
 
             both = tf.reshape(tf.concat([modes, tangents], axis=-1), (*modes.shape[:2], -1, n))
-            moved = _advance(both, {name: values[..., None] for name, values in scheme.items()}, slope)
+            moved = advance(both, {name: values[..., None] for name, values in scheme.items()}, slope)
             moved = tf.reshape(moved, (*modes.shape[:2], -1))
             return moved[..., :n], moved[..., n:]
 
@@ -231,12 +231,13 @@ class KuramotoSivashinsky(InverseProblem):
         return loss <= _SOLVED * np.vecdot(flat, flat)
 
 
-def _growth(wavenumbers: NDArray[Any]) -> FloatArray:
-    """Linear growth rate of each wave."""
+def growth(wavenumbers: NDArray[Any]) -> FloatArray:
+    """Return the linear growth rate of each wave."""
     return wavenumbers**2 - wavenumbers**4
 
 
-def _advance(modes: tf.Tensor, scheme: dict[str, tf.Tensor], slope: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def advance(modes: tf.Tensor, scheme: dict[str, tf.Tensor], slope: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Return the modes (4, size, ...) after a step; ``slope`` gives their time derivative without the linear part."""
     first = slope(modes)
     half = scheme["half_decay"] * modes + scheme["half_step"] * first
     second = slope(half)

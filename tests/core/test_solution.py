@@ -38,7 +38,7 @@ def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", eval
 
 
 def test_a_status_is_an_integer_with_a_message() -> None:
-    assert [int(status) for status in Status] == list(range(9))
+    assert [int(status) for status in Status] == list(range(10))
     assert all(len(status.message) > 10 for status in Status)
     assert Status(3) is Status.STATIONARY
     assert "gradient is exactly zero" in Status(np.int8(3)).message

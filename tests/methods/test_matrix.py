@@ -11,6 +11,7 @@ from helpers import Decay, Fragile, Traced, assert_same_bits, decay_set, fragile
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
 from kerasjoint.methods import METHODS, LockstepLM, MultiStart
 from kerasjoint.methods.base import LocalMethod, Method
+from kerasjoint.methods.global_search import GlobalSearch
 from kerasjoint.methods.neural_adjoint import NeuralAdjoint, _surrogate_set
 from kerasjoint.methods.supervised import training_seed
 from kerasjoint.models import SurrogateModel
@@ -24,6 +25,8 @@ def made(name: str, **arguments: object) -> Method:
     method = METHODS.load(name)
     if not method.refined:
         return method(epochs=EPOCHS, **arguments)
+    if issubclass(method, GlobalSearch):
+        return method(evaluations=50)
     return method(max_iterations=5, **({"evaluations": 50} if name.endswith("multi-start") else {}))
 
 

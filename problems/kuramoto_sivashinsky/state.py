@@ -1,0 +1,144 @@
+"""Kuramoto-Sivashinsky's initial state: find it from later, partly observed, noisy states."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.checks import check_count, check_divisor, check_draw, check_number
+from kerasjoint.errors import ArgumentError
+from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
+from kerasjoint.problems.kuramoto_sivashinsky.exponential import coefficients, excess_amplification
+from kerasjoint.problems.kuramoto_sivashinsky.problem import advance, growth
+from kerasjoint.problems.kuramoto_sivashinsky.spectrum import Spectrum
+from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
+from kerasjoint.time_loop import Parameters, integrate
+from kerasjoint.unknown import Unknown
+
+FloatArray = NDArray[np.float64]
+
+POINTS = 64
+LENGTH = 60.0
+# Of the climatology: what the state's deviation is.
+DEVIATION = 1.3
+SPIN_UP = 150.0
+FASTEST, TOLERATED = 5.0, 1.01
+MOST_STEPS = 10_000
+
+
+class KuramotoSivashinskyState(InverseProblem):
+    """Find the initial state of the Kuramoto-Sivashinsky equation from later, partial and noisy observations.
+
+    ``u_t = -u_ss - u_ssss - u u_s``, periodic in s with the length 60, mean 0
+
+    Strong-constraint data assimilation in a field: the model is exact, and the loss is the squared misfit of every
+    fourth of 64 grid points at 20 times, ``y`` of shape (n, 20, 16). No condition. Everything is dimensionless.
+
+    Parameters
+    ----------
+    window
+        How long is observed.
+    interval
+        Time between observations, a divisor of ``window``; the first is one interval after the unknown state.
+    every
+        Of this many grid points the first is observed; a divisor of 64.
+    noise
+        Standard deviation of the white Gaussian noise on each observation. The state's is 1.3.
+    dt
+        Time step, a divisor of ``interval``.
+
+    Notes
+    -----
+    *Scheme.* That of ``KuramotoSivashinsky``, with the 31 waves that 64 points carry, the fastest with k = 3.2; the mean
+    is removed from the state. It is refused where a wave carried at speed 5 would grow faster than the equation lets it.
+
+    *Unknown*: ``state``, u at the 64 points, without bounds. Its prior is the climatology: white noise, left to itself
+    for 150 units of time, which brings it onto the attractor. The guess is 0, the scale the climatological deviation.
+    *Solved*: the loss is at most that of the true state, plus 1e-9. The minimum beside it fits the noise as well and is
+    lower. Short waves die out before the first observation, so they are free; the waves below k = 1.5 are not.
+
+    *Landscape*: six waves grow by themselves, and about 60 of length holds five to six chaotic cells; a small error
+    grows e-fold in some 11 units of time (Edson et al., 2019). The longer the window, the more minima.
+
+    *Baseline*. ``python tests/validation/starts.py kuramoto-sivashinsky-state --seed 0`` (and 1), solved by L-BFGS:
+
+    TODO
+
+    *References*: R. A. Edson, J. E. Bunder, T. W. Mattner and A. J. Roberts, "Lyapunov exponents of the
+    Kuramoto-Sivashinsky PDE", ANZIAM Journal 61, 2019; C. Pires, R. Vautard and O. Talagrand, "On extending the limits
+    of variational assimilation in nonlinear chaotic systems", Tellus 48A, 1996.
+
+    Example
+    -------
+    >>> problem_set = KuramotoSivashinskyState().sample(64, seed=0)
+    >>> problem_set.y.shape
+    (64, 20, 16)
+    """
+
+    unknowns = (Unknown("state", shape=(POINTS,), scale=DEVIATION),)
+    chunk = 16
+    periodic = (1,)
+
+    def __init__(
+        self, window: float = 20.0, interval: float = 1.0, every: int = 4, noise: float = 0.1, dt: float = 0.25
+    ) -> None:
+        for name, value in (("window", window), ("interval", interval), ("dt", dt)):
+            check_number(name, value, "a positive number", above=0)
+        if not check_number("noise", noise) >= 0:
+            raise ArgumentError("noise", "a number not below 0", noise)
+        if POINTS % check_count("every", every):
+            raise ArgumentError("every", f"a divisor of {POINTS}", every)
+        if window / dt > MOST_STEPS:
+            raise ArgumentError("window", f"at most {MOST_STEPS:,} steps dt", window)
+        self.window, self.interval, self.every = float(window), float(interval), int(every)
+        self.noise, self.dt = float(noise), float(dt)
+        self._stride = check_divisor("dt", interval, dt, "interval")
+        self._times = check_divisor("interval", window, interval, "window")
+        self._spectrum = Spectrum((POINTS - 1) // 2)
+        wavenumbers = 2 * np.pi * self._spectrum.modes / LENGTH
+        excess = excess_amplification(growth(wavenumbers), wavenumbers, self.dt, FASTEST)
+        if not excess <= TOLERATED:
+            expected = f"a step at which no wave carried at speed {FASTEST:g} grows faster than the equation lets it"
+            raise ArgumentError("dt", expected, dt)
+        self._scheme = coefficients(growth(wavenumbers), self.dt)
+        analyse = self._spectrum.analyse(POINTS).reshape(*self._spectrum.modes.shape, POINTS)
+        # The mean is conserved, and zero.
+        analyse[self._spectrum.modes == 0] = 0.0
+        self._analyse: FloatArray = analyse
+        observed = 2 * np.pi * np.arange(0, POINTS, self.every) / POINTS
+        self._synthesise: FloatArray = self._spectrum.evaluate(observed).reshape(-1, len(observed))
+
+    def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Return the observed points at each observation time, (n, times, 64 / every)."""
+        dtype, spectrum = xi["state"].dtype, self._spectrum
+        scheme = {name: tf.constant(values[:, :, None], dtype) for name, values in self._scheme.items()}
+        analyse = tf.constant(self._analyse.reshape(-1, POINTS), dtype)
+
+        def initial(parameters: Parameters) -> tf.Tensor:
+            flat = tf.matmul(analyse, parameters["state"], transpose_b=True)
+            return tf.reshape(flat, (*spectrum.modes.shape, -1))
+
+        def step(modes: tf.Tensor, _: Parameters) -> tf.Tensor:
+            return advance(modes, scheme, lambda modes: -np.pi / LENGTH * spectrum.slope_of_square(modes))
+
+        steps = self._times * self._stride
+        history = integrate(initial, step, xi, steps, store_every=self._stride, mode="reverse", instances_last=True)
+        flat = tf.reshape(tf.transpose(history, (3, 0, 1, 2)), (-1, self._times, spectrum.modes.size))
+        return tf.matmul(flat, tf.constant(self._synthesise, dtype))
+
+    def prior(self, n: int, seed: int) -> FloatArray:
+        """Draw states from the attractor, (n, 64): white noise of its deviation, left to itself for 150."""
+        n, seed = check_draw(n, seed)
+        return self._draw(n, prior_generator(seed))
+
+    def sample(self, n: int, seed: int) -> ProblemSet:
+        """Draw initial states from the prior, and add white Gaussian noise to what is observed."""
+        n, seed = check_draw(n, seed)
+        return observe(self, self._draw(n, truth_generator(seed)), self.noise, seed)
+
+    def _draw(self, n: int, generator: np.random.Generator) -> FloatArray:
+        noise = DEVIATION * generator.standard_normal((n, POINTS))
+        spin_up: FloatArray = KuramotoSivashinskyState(SPIN_UP, SPIN_UP, every=1).simulate(noise)
+        return spin_up[:, -1]
