@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerasjoint import methods
+    from kerasjoint import methods, plot
     from kerasjoint.comparison import compare
     from kerasjoint.cores import set_cores
     from kerasjoint.errors import ArgumentError, BackendError, KerasjointError, RouteWarning, SimulatorError
@@ -63,6 +63,7 @@ __all__ = [
     "integrate",
     "methods",
     "minimize",
+    "plot",
     "refine",
     "set_cores",
     "solve",
@@ -75,7 +76,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(f"kerasjoint.{_HOMES[name]}"), name)
-    elif name in ("methods", "models", "problems"):
+    elif name in ("methods", "models", "plot", "problems"):
         value = import_module(f"kerasjoint.{name}")
     else:
         raise AttributeError(f"module 'kerasjoint' has no attribute {name!r}")
