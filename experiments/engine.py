@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kerasjoint.comparison import error_of_unknowns
+from kerasjoint.environment import commit, machine, versions
 from kerasjoint.errors import ArgumentError, WriteError
 from kerasjoint.experiments.figure_data import figure_data
 from kerasjoint.experiments.plan import Task
@@ -31,8 +27,6 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems import PROBLEMS
 from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, Status
-
-PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
 
 
 @dataclass
@@ -213,21 +207,8 @@ def _rows(task: Task, role: str, stage: str, selection: str, solution: Solution)
 def environment() -> dict[str, Any]:
     """Return versions, machine, commit and command of this process."""
     return {
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "commit": _commit(Path(__file__).resolve().parents[1]),
+        "versions": versions(),
+        "machine": machine(),
+        "commit": commit(),
         "command": shlex.join(["kerasjoint", *sys.argv[1:]]),
     }
-
-
-def _commit(tree: Path) -> str | None:
-    """Return the commit of the source tree; ``None`` where it is not under git, or git is not installed."""
-    if not (tree / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=tree, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() or None

@@ -28,6 +28,8 @@ from kerasjoint.plot.styles import Styles, method_styles
 from kerasjoint.plot.traces import LOWEST
 
 RANGE_SHOWN = 1e-6
+# Of longer names, fewer stand beside each other in a legend.
+LONG_NAME = 16
 
 
 def write_figures(store: Store, folder: Path) -> list[Path]:
@@ -54,7 +56,8 @@ def write_figures(store: Store, folder: Path) -> list[Path]:
             draw_traces(course, traces[traces["problem"] == problem], styles)
             draw_loss_over_n(sizes, here, styles)
             handles = [Line2D([], [], ms=4, label=Label(method).title, **style) for method, style in styles.items()]
-            figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, handlelength=3)
+            columns = 4 if max(len(Label(method).title) for method in styles) <= LONG_NAME else 3
+            figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=3)
             for letter, axes in zip("abcd", (example, landscape, course, sizes), strict=True):
                 title = axes.get_title()
                 axes.set_title("")

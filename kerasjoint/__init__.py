@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
     from kerasjoint.refinement import refine
+    from kerasjoint.reporting import report
     from kerasjoint.solution import Solution, Status
     from kerasjoint.solving import solve
     from kerasjoint.time_loop import integrate
@@ -41,6 +42,7 @@ _HOMES = {
     "integrate": "time_loop",
     "minimize": "minimization",
     "refine": "refinement",
+    "report": "reporting",
     "set_cores": "cores",
     "solve": "solving",
     "wrap_jax": "wrappers",
@@ -65,6 +67,7 @@ __all__ = [
     "minimize",
     "plot",
     "refine",
+    "report",
     "set_cores",
     "solve",
     "wrap_jax",

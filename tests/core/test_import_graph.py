@@ -20,7 +20,11 @@ LAYERS = {
     "plot": {"core", "methods"},
 }
 # Entry points above the methods, and the package's own list of names.
-ABOVE = ("kerasjoint", "kerasjoint.solving", "kerasjoint.minimization", "kerasjoint.refinement")
+ABOVE = (
+    "kerasjoint.__main__",
+    *("kerasjoint", "kerasjoint.solving", "kerasjoint.minimization"),
+    *("kerasjoint.refinement", "kerasjoint.reporting"),
+)
 
 
 def modules() -> dict[str, Path]:
