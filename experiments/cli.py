@@ -79,7 +79,9 @@ def run(
             help="Names, module:Class or file.py:Class; default: those of the preset.", autocompletion=_problem_names
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="A preset's name, or a YAML file.", autocompletion=_preset_names)] = "quick",
+    preset: Annotated[
+        str, typer.Option(help="A preset's name, or a YAML file.", autocompletion=_preset_names)
+    ] = "quick",
     n: Annotated[list[int] | None, typer.Option(help="Number of instances; may be repeated.", min=1)] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of repetitions.", min=1)] = None,
     method: Annotated[

@@ -80,11 +80,25 @@ def words() -> dict[str, object]:
     many = methods.MultiStart(60).solve(problem_set)
     names = {name.rpartition(".")[2]: thing for name, thing in public()}
     return names | {
-        **{"keras": keras, "np": np, "tf": tf, "kerasjoint": kerasjoint, "self": problem_set.problem},
-        **{"problem_set": problem_set, "time": problem_set.x["time"], "counts": problem_set.y, "Decay": SampledDecay},
-        **{"baseline": baseline, "solution": many, "many": many, "refined": many, "targets": np.ones((32, 2))},
-        **{"solutions": {"lbfgs": baseline, "multi-start": many}, "table": kerasjoint.compare({"a": many}, "a")},
-        **{"u0": tf.ones(3), "rate": tf.ones(3), "model": _Trained(problem_set, many)},
+        "keras": keras,
+        "np": np,
+        "tf": tf,
+        "kerasjoint": kerasjoint,
+        "self": problem_set.problem,
+        "problem_set": problem_set,
+        "time": problem_set.x["time"],
+        "counts": problem_set.y,
+        "Decay": SampledDecay,
+        "baseline": baseline,
+        "solution": many,
+        "many": many,
+        "refined": many,
+        "targets": np.ones((32, 2)),
+        "solutions": {"lbfgs": baseline, "multi-start": many},
+        "table": kerasjoint.compare({"a": many}, "a"),
+        "u0": tf.ones(3),
+        "rate": tf.ones(3),
+        "model": _Trained(problem_set, many),
     }
 
 
