@@ -43,7 +43,7 @@ bench: $(BENCH_READY)
 docs: $(DOCS_READY)
 	rm -rf build/site
 	TF_CPP_MIN_LOG_LEVEL=3 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs build/site
-	$(BIN)/python -m sphinx --fail-on-warning -b linkcheck -D nb_execution_mode=off docs build/linkcheck
+	$(BIN)/python -m sphinx --fail-on-warning -b linkcheck docs build/linkcheck
 
 $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -46,5 +48,19 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
+
+
+def escape_formulas(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Let bars and stars in docstrings, as in |a - b| or \\*shape, stand for themselves; code stays as it is."""
+    for k, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(``.*?``)", line)
+            lines[k] = "".join(part if part.startswith("``") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
+
+
+def setup(app: Any) -> None:
+    """Before Napoleon (priority 500) reads the sections."""
+    app.connect("autodoc-process-docstring", escape_formulas, priority=400)
+
 
 write_pages(HERE)

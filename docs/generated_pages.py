@@ -92,7 +92,10 @@ _TABLES: dict[str, pd.DataFrame] = {}
 def budgets_of(source: str) -> pd.DataFrame:
     """Return share solved and cost of the methods of a stored run."""
     if source not in _TABLES:
-        _TABLES[source] = budget_table(Store(ROOT / source).rows())
+        rows = Store(ROOT / source).rows()
+        # Rows of before these were told apart: all evaluations count as ones with gradient.
+        unknown = {name: value for name, value in (("values", 0), ("confirmed", None)) if name not in rows}
+        _TABLES[source] = budget_table(rows.assign(**unknown))
     return _TABLES[source]
 
 
