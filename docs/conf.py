@@ -51,7 +51,7 @@ linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
 
 
 def escape_formulas(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Let bars and stars in docstrings, as in |a - b| or \\*shape, stand for themselves; code stays as it is."""
+    """Let bars and stars in docstrings, as in |a - b|, stand for themselves; code stays as it is."""
     for k, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = re.split(r"(``.*?``)", line)

@@ -27,7 +27,7 @@ ROOMS = ("models", "problems", "experiments")
 PLACES = {
     "experiments": (1.5, 4),
     "entry points": (0.4, 3),
-    "plot": (2.6, 3),
+    "plot": (2.6, 2.6),
     "methods": (1.5, 2),
     "models": (0.5, 1),
     "problems": (2.5, 1),
@@ -47,7 +47,8 @@ def write_pages(docs: Path) -> None:
 
 def problem_page(name: str, picture: str) -> str:
     """Return the page of a problem, in MyST."""
-    module, _, attribute = PROBLEMS._entries[name][0].partition(":")
+    problem = PROBLEMS.load(name)
+    module, attribute = problem.__module__, problem.__qualname__
     twin = f"{name}-light"
     light = f" `{twin}` is {PROBLEMS.summary(twin)}." if twin in PROBLEMS else ""
     return (

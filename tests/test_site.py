@@ -46,7 +46,7 @@ def test_pages_of_problems_show_stored_rows(pages, name: str, monkeypatch: pytes
     )
     text = pages.problem_page(name, "x.png")
     assert f"kerasjoint run {name} --n 64" in text
-    assert f"autoclass:: {PROBLEMS._entries[name][0].replace(':', '.')}" in text
+    assert f"autoclass:: {PROBLEMS.load(name).__module__}.{PROBLEMS.class_name(name)}\n" in text
     assert ("best method" in text) == (name != "navier-stokes")
 
 
