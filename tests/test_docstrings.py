@@ -129,6 +129,7 @@ def test_example(examples, words, tmp_path, monkeypatch) -> None:
             options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             assert checker.check_output(example.want, printed.getvalue(), options), printed.getvalue()
     plt.close("all")
+    kerasjoint.set_cores(None)
 
 
 def test_every_public_name_has_an_example() -> None:

@@ -146,7 +146,7 @@ def landscape(
 
     Example
     -------
-    >>> kerasjoint.plot.landscape(problem_set, instance=0, unknowns=("v0[0]", "v0[1]"), solution=solution)
+    >>> kerasjoint.plot.landscape(problem_set, instance=0, unknowns="rate", solution=solution)
     """
     found = evaluate_landscape(problem_set, instance, unknowns, points)
     instance, space = check_instance(instance, len(problem_set)), problem_set.space
