@@ -5,8 +5,9 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
 BENCH_READY = $(VENV)/.ready-bench
+DOCS_READY = $(VENV)/.ready-docs
 
-.PHONY: run test test-torch test-long check format bench clean
+.PHONY: run test test-torch test-long check format bench docs dist clean
 
 run: $(READY)
 	$(BIN)/kerasjoint run --preset quick
@@ -37,6 +38,26 @@ format: $(READY)
 
 bench: $(BENCH_READY)
 	OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks
+
+# The site, in build/site: pages and tutorials run, warnings are errors.
+docs: $(DOCS_READY)
+	rm -rf build/site
+	TF_CPP_MIN_LOG_LEVEL=3 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs build/site
+	$(BIN)/python -m sphinx --fail-on-warning -b linkcheck docs build/linkcheck
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	touch $(DOCS_READY)
+
+# Wheel and sdist, checked, installed without the checkout, and run.
+dist: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build twine
+	rm -rf dist build/dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd build/dist && bin/kerasjoint --version && bin/kerasjoint list && bin/kerasjoint run wave-packet --n 2 --seeds 1 --method lbfgs --out run
 
 $(BENCH_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'

@@ -8,6 +8,7 @@ setup(
     packages=[
         "kerasjoint",
         "kerasjoint.methods",
+        "kerasjoint.plot",
         "kerasjoint.wrappers",
         *(f"kerasjoint.{room}" for room in ROOMS),
         "kerasjoint.experiments.paper",

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from kerasjoint.experiments.figures import COLOURS
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import in_refined_comparison
 from kerasjoint.files import atomic_path, make_folder
 from kerasjoint.methods import METHODS
+from kerasjoint.plot import solved
 from kerasjoint.summary import cost_of, fraction
 
 
@@ -111,29 +111,19 @@ def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
 def draw_budgets(table: pd.DataFrame, path: Path) -> None:
     """Draw the share solved over cost (above) and seconds (below), a column for each n."""
     sizes = sorted(table["n"].unique())
-    bases = in_order(METHODS, dict.fromkeys(Label(method).base for method in table["method"]))
-    places = list(METHODS)
+    # Methods by the titles of their labels, which leave out the folder of a file.
+    table = table.assign(method=[Label(method).title for method in table["method"]])
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):
         figure, grid = plt.subplots(
             2, len(sizes), figsize=(2.6 * len(sizes) + 1, 5.2), sharey=True, squeeze=False, layout="constrained"
         )
         for (row, column), axes in np.ndenumerate(grid):
-            here = table[table["n"] == sizes[column]]
-            quantity = ("cost", "seconds")[row]
-            for base in bases:
-                line = here[here["method"].map(lambda text, base=base: Label(text).base == base)].sort_values("cost")
-                spread = np.stack([line["solved"] - line["solved_low"], line["solved_high"] - line["solved"]]).clip(0)
-                colour = COLOURS[places.index(base) % len(COLOURS)] if base in places else "#333333"
-                axes.errorbar(
-                    line[quantity], line["solved"], yerr=spread, marker="o", ms=4, lw=1.2, capsize=2, color=colour,
-                    label=Label(base).title,
-                )  # fmt: skip
-            axes.set(xscale="log", ylim=(-0.03, 1.03))
-            axes.set_xlabel("evaluations per instance" if row == 0 else "seconds for all instances")
+            solved(table[table["n"] == sizes[column]], ("evaluations", "seconds")[row], ax=axes)
+            axes.get_legend().remove()
             if row == 0:
                 axes.set_title(f"n = {sizes[column]}")
-            if column == 0:
-                axes.set_ylabel("solved")
+            if column > 0:
+                axes.set_ylabel("")
         handles, names = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
         figure.suptitle(Label(str(table["problem"].iloc[0])).title)

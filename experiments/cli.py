@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerasjoint import compile_cache
+from kerasjoint import __version__, compile_cache
 from kerasjoint.cores import set_cores
 from kerasjoint.errors import ArgumentError, ClusterError, KerasjointError, WriteError
 from kerasjoint.experiments.screen import console, print_names, print_tables, progress_of, say
 from kerasjoint.experiments.stopping import exit_code, take_sigterm
-from kerasjoint.methods import DEFAULT
+from kerasjoint.methods import DEFAULT, METHODS
+from kerasjoint.problems import PROBLEMS
 
 if TYPE_CHECKING:
     from kerasjoint.experiments.dask_engine import DaskCluster
@@ -27,17 +28,44 @@ if TYPE_CHECKING:
 # TensorFlow and its libraries read these when they are imported, and would fill the screen.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "OPENBLAS_NUM_THREADS": "1"}
 
-app = typer.Typer(help="Solve many similar inverse problems at once.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Solve many similar inverse problems at once.", no_args_is_help=True)
 Cores = Annotated[int | None, typer.Option(help="Cores that expensive simulations use; default: all.", min=1)]
+
+
+def _method_names() -> list[str]:
+    return list(METHODS)
+
+
+def _problem_names() -> list[str]:
+    return list(PROBLEMS)
+
+
+def _preset_names() -> list[str]:
+    from kerasjoint.experiments.preset_files import preset_names
+
+    return list(preset_names())
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"kerasjoint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command("list")
 def list_everything() -> None:
     """List problems, methods, networks and presets, each with one line."""
     from kerasjoint.experiments.preset_files import preset_names, read_preset
-    from kerasjoint.methods import METHODS
     from kerasjoint.models import NETWORKS
-    from kerasjoint.problems import PROBLEMS
 
     for registry, title in ((PROBLEMS, "problems"), (METHODS, "methods"), (NETWORKS, "networks")):
         print_names(title, {name: registry.summary(name) for name in registry})
@@ -48,13 +76,18 @@ def list_everything() -> None:
 def run(
     problems: Annotated[
         list[str] | None,
-        typer.Argument(help="Names, module:Class or file.py:Class; default: those of the preset."),
+        typer.Argument(
+            help="Names, module:Class or file.py:Class; default: those of the preset.", autocompletion=_problem_names
+        ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="A preset's name, or a YAML file.")] = "quick",
+    preset: Annotated[
+        str, typer.Option(help="A preset's name, or a YAML file.", autocompletion=_preset_names)
+    ] = "quick",
     n: Annotated[list[int] | None, typer.Option(help="Number of instances; may be repeated.", min=1)] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of repetitions.", min=1)] = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="A name, module:Class or file.py:Class; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A name, module:Class or file.py:Class; may be repeated.", autocompletion=_method_names),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the rows; default: results/PRESET.")] = None,
     time_limit: Annotated[
@@ -88,11 +121,14 @@ def run(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder that a run has written.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder that a run has written.")],
+    html: Annotated[bool, typer.Option("--html", help="Also write report.html, one page to send around.")] = False,
+) -> None:
     """Write tables and figures again, from the stored rows alone."""
     from kerasjoint.experiments.store import Store
 
-    _report(Store(folder))
+    _report(Store(folder), html=html)
 
 
 @app.command()
@@ -131,10 +167,15 @@ def pack(folder: Annotated[Path, typer.Argument(help="Folder that a run has writ
 
 @app.command()
 def solve(
-    problem: Annotated[str, typer.Argument(help="A problem: a name, module:Class or file.py:Class.")],
+    problem: Annotated[
+        str,
+        typer.Argument(help="A problem: a name, module:Class or file.py:Class.", autocompletion=_problem_names),
+    ],
     file: Annotated[Path, typer.Argument(help="Observations: .npz, or .csv with one instance a row.")],
     out: Annotated[Path, typer.Option(help="Where to write the solution, .csv.")],
-    method: Annotated[str, typer.Option(help="A method: a name, module:Class or file.py:Class.")] = DEFAULT,
+    method: Annotated[
+        str, typer.Option(help="A method: a name, module:Class or file.py:Class.", autocompletion=_method_names)
+    ] = DEFAULT,
     seed: Annotated[int, typer.Option(help="Of the method.", min=0)] = 0,
     no_header: Annotated[bool, typer.Option("--no-header", help="The .csv file has no row of names.")] = False,
     cores: Cores = None,
@@ -142,8 +183,6 @@ def solve(
     """Solve your own observations."""
     set_cores(cores)
     from kerasjoint.experiments.labels import check_label
-    from kerasjoint.methods import METHODS
-    from kerasjoint.problems import PROBLEMS
 
     check_label(METHODS, method, variants=())
     check_label(PROBLEMS, problem, variants=())
@@ -177,7 +216,7 @@ def main() -> None:
     for name, value in {**QUIET, compile_cache.VARIABLE: "default"}.items():
         os.environ.setdefault(name, value)
     try:
-        app(standalone_mode=True)
+        app(prog_name="kerasjoint", standalone_mode=True)
     except KerasjointError as error:
         say(str(error), alarm="error", error=True)
         sys.exit(1 if isinstance(error, (WriteError, ClusterError)) else 2)
@@ -256,7 +295,7 @@ def _say_outcome(outcome: Outcome) -> None:
         say(f"{name}: {reason}", alarm="failed")
 
 
-def _report(store: Store) -> None:
+def _report(store: Store, *, html: bool = False) -> None:
     from kerasjoint.experiments.figures import write_figures
     from kerasjoint.experiments.tables import write_tables
 
@@ -267,6 +306,10 @@ def _report(store: Store) -> None:
         print_tables(rows)
         say(f"Tables:  {', '.join(map(str, tables))}")
         say(f"Figures: {', '.join(map(str, figures))}")
+        if html:
+            from kerasjoint.experiments.html_report import write_html
+
+            say(f"Page:    {write_html(store, figures)}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.errors import ArgumentError, KerasjointError
+from kerasjoint.errors import ArgumentError
+from kerasjoint.plot.landscapes import evaluate_landscape
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
-
-POINTS = 512
 
 
 def figure_data(problem: InverseProblem) -> dict[str, NDArray[Any]]:
@@ -39,33 +38,21 @@ def figure_data(problem: InverseProblem) -> dict[str, NDArray[Any]]:
 
 
 def _landscape(instance: ProblemSet) -> dict[str, NDArray[Any]]:
-    space, centre = instance.space, _centre(instance)
-    label = instance.problem.shown_unknown or space.labels[0]
-    if label not in space.labels:
-        raise ArgumentError(f"{type(instance.problem).__name__}.shown_unknown", f"one of {space.labels}", repr(label))
-    column = space.labels.index(label)
-    reach = 3 * space.scale[column]
-    low, high = space.lower[column], space.upper[column]
-    values = np.linspace(
-        low if np.isfinite(low) else centre[0, column] - reach,
-        high if np.isfinite(high) else centre[0, column] + reach,
-        POINTS,
-    )
-    copies = ProblemSet(
-        instance.problem,
-        {name: np.repeat(array, POINTS, axis=0) for name, array in instance.x.items()},
-        np.repeat(instance.y, POINTS, axis=0),
-    )
-    xi = np.repeat(centre, POINTS, axis=0)
-    xi[:, column] = values
-    arrays: dict[str, NDArray[Any]] = {"landscape_label": np.array(label), "landscape_values": values}
-    if instance.truth is not None:
-        arrays["landscape_truth"] = instance.truth[0, column]
-    try:
-        loss, gradient = copies.value_and_gradient(xi)
-    except KerasjointError:
-        return arrays | {"landscape_loss": copies.objective(xi)}
-    return arrays | {"landscape_loss": loss, "landscape_gradient": gradient[:, column]}
+    problem = instance.problem
+    if problem.shown_unknown not in (None, *instance.space.labels):
+        name = f"{type(problem).__name__}.shown_unknown"
+        raise ArgumentError(name, f"one of {instance.space.labels}", repr(problem.shown_unknown))
+    found = evaluate_landscape(instance)
+    arrays = {
+        "landscape_label": np.array(found.labels[0]),
+        "landscape_values": found.values[0],
+        "landscape_loss": found.loss,
+    }
+    if found.truth is not None:
+        arrays["landscape_truth"] = found.truth[0]
+    if found.gradient is not None:
+        arrays["landscape_gradient"] = found.gradient
+    return arrays
 
 
 def _centre(instance: ProblemSet) -> NDArray[np.float64]:

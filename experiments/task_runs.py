@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from functools import lru_cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kerasjoint.comparison import error_of_unknowns
+from kerasjoint.environment import commit, machine, versions
 from kerasjoint.errors import ArgumentError
 from kerasjoint.experiments.plan import Task
 from kerasjoint.experiments.references import construct, construct_refinement, source_digest
@@ -27,8 +23,6 @@ from kerasjoint.problems import PROBLEMS
 from kerasjoint.refinement import can_refine, refine
 from kerasjoint.solution import Solution, Status
 from kerasjoint.wrappers.isolation import recorded_failures
-
-PACKAGES = ("kerasjoint", "tensorflow", "keras", "tensorflow-probability", "numpy", "scipy")
 
 
 class TaskRuns:
@@ -140,20 +134,7 @@ def _rows(task: Task, role: str, stage: str, selection: str, solution: Solution)
 def environment() -> dict[str, Any]:
     """Return versions, machine and commit of this process."""
     return {
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "commit": _commit(Path(__file__).resolve().parents[1]),
+        "versions": versions(),
+        "machine": machine(),
+        "commit": commit(),
     }
-
-
-def _commit(tree: Path) -> str | None:
-    """Return the commit of the source tree; ``None`` where it is not under git, or git is not installed."""
-    if not (tree / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=tree, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return found.stdout.strip() or None

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerasjoint import methods
+    from kerasjoint import methods, plot
     from kerasjoint.comparison import compare
     from kerasjoint.compile_cache import set_cache
     from kerasjoint.cores import set_cores
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
     from kerasjoint.refinement import refine
+    from kerasjoint.reporting import report
     from kerasjoint.solution import Solution, Status
     from kerasjoint.solving import solve
     from kerasjoint.time_loop import integrate
@@ -42,6 +43,7 @@ _HOMES = {
     "integrate": "time_loop",
     "minimize": "minimization",
     "refine": "refinement",
+    "report": "reporting",
     "set_cache": "compile_cache",
     "set_cores": "cores",
     "solve": "solving",
@@ -65,7 +67,9 @@ __all__ = [
     "integrate",
     "methods",
     "minimize",
+    "plot",
     "refine",
+    "report",
     "set_cache",
     "set_cores",
     "solve",
@@ -78,7 +82,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(f"kerasjoint.{_HOMES[name]}"), name)
-    elif name in ("methods", "models", "problems"):
+    elif name in ("methods", "models", "plot", "problems"):
         value = import_module(f"kerasjoint.{name}")
     else:
         raise AttributeError(f"module 'kerasjoint' has no attribute {name!r}")

@@ -107,6 +107,10 @@ class Solution:
         properties ``starts``, ``hits``, ``missed``, ``confirmed`` and ``minima`` give its parts.
     solved
         Which instances the problem counts as solved, (n,), or ``None`` if no success criterion applies.
+
+    Example
+    -------
+    >>> solution.to_frame(), solution.uncertainty().standard_errors, solution.minima
     """
 
     method: str

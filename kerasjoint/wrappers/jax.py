@@ -49,6 +49,7 @@ def wrap_jax(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Example
     -------
+    >>> import jax.numpy as jnp
     >>> @kerasjoint.wrap_jax
     ... def decay(rate, time):
     ...     return jnp.exp(-rate[:, None] * time)

@@ -50,6 +50,7 @@ def wrap_torch(f: Callable[..., Any], *, shape: Any = None) -> Callable[..., Any
 
     Example
     -------
+    >>> import torch
     >>> def decay(rate, time):
     ...     return torch.exp(-rate[:, None] * time)
     >>> simulate = kerasjoint.wrap_torch(decay, shape=(50,))

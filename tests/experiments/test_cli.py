@@ -49,6 +49,7 @@ def test_run_resumes_and_report_repeats_it(tmp_path):
     table.unlink()
     assert call("report", out).exit_code == 0
     assert table.read_text() == content
+    assert not (out / "report.html").exists()
 
 
 def test_a_run_without_a_baseline_is_compared_with_its_first_method(tmp_path):

@@ -13,7 +13,9 @@ from helpers import Decay, decay_set
 from kerasjoint import ArgumentError, ProblemSet
 from kerasjoint.experiments.examples import draw_example
 from kerasjoint.experiments.figure_data import figure_data
-from kerasjoint.experiments.figures import draw_landscape, draw_loss_over_n, draw_traces
+from kerasjoint.experiments.figures import draw_loss_over_n, draw_traces, landscape_of
+from kerasjoint.plot.landscapes import draw_landscape
+from kerasjoint.plot.styles import method_styles
 from kerasjoint.problems import PROBLEMS, Billiards
 
 
@@ -65,7 +67,7 @@ def test_an_unknown_that_is_none_of_the_problem_is_refused():
 def test_without_truth_the_guess_takes_its_place(axes):
     data = figure_data(Sampled(truth=False))
     assert not {"truth", "landscape_truth"} & set(data)
-    draw_landscape(axes, data)
+    draw_landscape(axes, landscape_of(data))
     assert axes.get_title() == "loss and gradient, other unknowns at their guess"
     assert axes.get_xlabel() == "rate"
     draw_example(axes, "damped.py:Damped", data)
@@ -87,7 +89,7 @@ def test_a_simulator_without_gradient_shows_its_loss(axes, monkeypatch):
     monkeypatch.setattr(ProblemSet, "value_and_gradient", refused)
     data = figure_data(Sampled())
     assert "landscape_gradient" not in data
-    draw_landscape(axes, data)
+    draw_landscape(axes, landscape_of(data))
     assert axes.get_title() == "loss, other unknowns true"
     assert len(axes.figure.axes) == 1
 
@@ -132,10 +134,10 @@ def test_a_prediction_of_another_shape_is_not_drawn(axes):
 def test_losses_below_zero_are_drawn_on_a_linear_axis(axes):
     mean = np.array([3.0, -1.0, -2.0])
     traces = pd.DataFrame({"method": "lbfgs", "n": 4, "seed": 0, "iteration": [0, 1, 2], "mean": mean})
-    draw_traces(axes, traces, {"lbfgs": {"color": "#000000"}})
+    draw_traces(axes, traces, method_styles(["lbfgs"]))
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), mean)
     rows = pd.DataFrame({"method": "lbfgs", "role": "baseline", "stage": "unrefined", "selection": "best"}, [0, 1])
     rows = rows.assign(n=4, seed=[0, 1], loss=[-2.0, -3.0])
-    draw_loss_over_n(axes, rows, {"lbfgs": {"color": "#000000"}})
+    draw_loss_over_n(axes, rows, method_styles(["lbfgs"]))
     assert axes.get_yscale() == "linear"
     assert axes.lines[1].get_ydata() == [-2.5]

@@ -1,0 +1,66 @@
+"""Configuration of the site: MyST pages, tutorials executed at build, the API from the docstrings."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+# Inherited by the tutorials' kernels.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from generated_pages import write_pages  # noqa: E402
+
+project = "kerasjoint"
+author = "The kerasjoint developers"
+copyright = author
+version = release = version_of("kerasjoint")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"kerasjoint {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+# Shell and Python blocks are read by Sphinx too, and the guides' ``python torch`` is Python.
+suppress_warnings = ["misc.highlighting_failure"]
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE.parent / "build" / "notebooks")
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
+
+
+def escape_formulas(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Let bars and stars in docstrings, as in |a - b|, stand for themselves; code stays as it is."""
+    for k, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(``.*?``)", line)
+            lines[k] = "".join(part if part.startswith("``") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
+
+
+def setup(app: Any) -> None:
+    """Before Napoleon (priority 500) reads the sections."""
+    app.connect("autodoc-process-docstring", escape_formulas, priority=400)
+
+
+write_pages(HERE)
