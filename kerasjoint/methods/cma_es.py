@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_positive
 from kerasjoint.methods.global_search import GlobalSearch, Search
-from kerasjoint.wrappers.base import require
+from kerasjoint.optional import require
 
 FloatArray = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.methods.global_search import GlobalSearch, Search
-from kerasjoint.wrappers.base import require
+from kerasjoint.optional import require
 
 FloatArray = NDArray[np.float64]
 
