@@ -12,8 +12,11 @@ DOCS_READY = $(VENV)/.ready-docs
 run: $(READY)
 	$(BIN)/kerasjoint run --preset quick
 
+# A process for each of two cores: what XLA compiles is compiled on one.
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # PyTorch's wheel is large, so its tests have a command of their own.
 test-torch: $(READY)
@@ -30,7 +33,7 @@ check: $(READY)
 	rm -rf .types && mkdir -p .types/kerasjoint
 	ln -s $(CURDIR)/kerasjoint/* $(CURDIR)/models $(CURDIR)/problems $(CURDIR)/experiments .types/kerasjoint
 	cd .types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 format: $(READY)
 	$(BIN)/ruff format .
