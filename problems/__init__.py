@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from kerasjoint.problems.billiards import Billiards
     from kerasjoint.problems.carbon_dioxide import CarbonDioxide
     from kerasjoint.problems.epidemic import Epidemic
-    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky
-    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinskyState
+    from kerasjoint.problems.kuramoto_sivashinsky import KuramotoSivashinsky, KuramotoSivashinskyState
     from kerasjoint.problems.layered_ground import LayeredGround
     from kerasjoint.problems.lorenz_96 import Lorenz96
     from kerasjoint.problems.navier_stokes import NavierStokes
