@@ -20,7 +20,7 @@ CELLS, SPACING = 32, 20.0
 # Cells beyond the map on each side that absorb, and how strongly at their outer end, in 1/s.
 SPONGE, ABSORPTION = 10, 60.0
 KNOTS = (12, 8)
-# In m/s: the guess's trend from the top down, bounds, and how much a layer differs from the trend (deviation of the log).
+# In m/s: the guess from the top down, and the bounds. Then the deviation of a layer's logarithm from that trend.
 TOP, BOTTOM = 1800.0, 3200.0
 SLOWEST, FASTEST = 1200.0, 4800.0
 CONTRAST = 0.15
@@ -43,9 +43,9 @@ class AcousticWaveform(InverseProblem):
 
     Full waveform inversion in two dimensions in the manner of OpenFWI (Deng et al., 2022): layered and folded ground,
     sources and receivers in a line at the top. Pressure p is simulated on 32 x 32 cells of 20 m, with 10 more on every
-    side where d > 0 absorbs it, at the top too. A shot s is a point source, a Ricker wavelet. ``y`` are the traces of 16
-    receivers, in every second cell of the top row, (n, shots, times, 16), with white noise, in units of the root mean
-    square of the traces over the guess. No condition.
+    side where d > 0 absorbs it, at the top too. A shot s is a point source, a Ricker wavelet. ``y`` are the traces of
+    16 receivers, in every second cell of the top row, (n, shots, times, 16), with white noise, in units of the root
+    mean square of the traces over the guess. No condition.
 
     Parameters
     ----------
@@ -65,26 +65,26 @@ class AcousticWaveform(InverseProblem):
     *Scheme.* Second-order central differences in time and fourth-order ones in space; d rises as the square of the
     distance from the map, to 60/s. Traces are sampled about eight times in a period.
 
-    *Unknown*: ``speed`` in m/s at 12 x 8 knots, depth by width, 96 numbers; between knots the speed is bilinear.
-    Its bounds are 1200 and 4800 m/s. The guess is smooth, a trend from 1800 m/s at the top to 3200 m/s at the bottom.
-    The prior has five layers: depths of interfaces uniform and sorted, each folded along the width by a sine of
-    its own phase and of one half to one and a half waves, common to all, of at most 8 % of the depth; the logarithm of
-    each layer's speed deviates by 0.15 from the trend at its middle, cut off at two deviations. The truth takes that map
-    at the knots. *Solved*: the loss is at most that of the true speeds, plus 1e-9. The minimum beside it fits the noise
-    as well and is lower.
+    *Unknown*: ``speed`` in m/s at 12 x 8 knots, depth by width, 96 numbers; between knots the speed is bilinear. Its
+    bounds are 1200 and 4800 m/s. The guess is smooth, a trend from 1800 m/s at the top to 3200 m/s at the bottom. The
+    prior has five layers: depths of interfaces uniform and sorted, each folded along the width by a sine of its own
+    phase and of one half to one and a half waves, common to all, of at most 8 % of the depth; the logarithm of each
+    layer's speed deviates by 0.15 from the trend at its middle, cut off at two deviations. The truth takes that map at
+    the knots. *Solved*: the loss is at most that of the true speeds, plus 1e-9. The minimum beside it fits the noise as
+    well and is lower.
 
     *Landscape*: cycle skipping (Virieux and Operto, 2009), as in ``LayeredGround``, here with folds and several
-    directions. A reflection from the bottom takes about half a second; a speed that is off by 15 % shifts it by more than
-    half a period of 10 Hz. Where little light falls, at the sides below, the speeds are ill determined.
+    directions. A reflection from the bottom takes about half a second; a speed that is off by 15 % shifts it by more
+    than half a period of 10 Hz. Where little light falls, at the sides below, the speeds are ill determined.
 
     *Baseline*. ``python tests/validation/starts.py acoustic-waveform-light --seed 0`` prints, solved by L-BFGS:
 
     TODO
 
-    *References*: C. Deng et al., "OpenFWI: large-scale multi-structural benchmark datasets for full waveform inversion",
-    NeurIPS 2022; A. Tarantola, "Inversion of seismic reflection data in the acoustic approximation", Geophysics 49,
-    1984; J. Virieux and S. Operto, "An overview of full-waveform inversion in exploration geophysics", Geophysics 74,
-    2009.
+    *References*: C. Deng et al., "OpenFWI: large-scale multi-structural benchmark datasets for full waveform
+    inversion", NeurIPS 2022; A. Tarantola, "Inversion of seismic reflection data in the acoustic approximation",
+    Geophysics 49, 1984; J. Virieux and S. Operto, "An overview of full-waveform inversion in exploration geophysics",
+    Geophysics 74, 2009.
 
     Example
     -------
@@ -126,7 +126,7 @@ class AcousticWaveform(InverseProblem):
     @property
     def times(self) -> FloatArray:
         """The times of the samples in s, (times,)."""
-        return self.dt * self._stride * np.arange(1, self._times + 1)
+        return self.dt * self._stride * np.arange(1, self._times + 1, dtype=np.float64)
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the traces without noise, (n, shots, times, 16)."""

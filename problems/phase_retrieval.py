@@ -52,10 +52,21 @@ class PhaseRetrieval(InverseProblem):
     *Landscape*: the loss is a sum of squares of magnitudes, not convex, with minima where parts of the picture and of
     its mirror image overlap: the twin-image stagnation of Fienup's algorithms.
 
-    *Baseline*. ``python tests/validation/starts.py phase-retrieval --seed 0 --starts 1000`` (and 1), n = 64, solved by
-    L-BFGS:
+    *Baseline*. ``python tests/validation/starts.py phase-retrieval --n 32 --seed 1 --starts 100`` (and
+    ``--seed 0``), share solved by L-BFGS:
 
-    TODO
+    =============================================  ======  ======
+    start                                          seed 0  seed 1
+    =============================================  ======  ======
+    truth + 0.02, 0.1 or 0.2, 200 iterations       1.00    1.00
+    guess, 200 or 1500 iterations                  0.00    0.00
+    1500 evaluations, starts from the prior        0.09    0.19
+    ``MultiStart(1500)``                           0.09    0.16
+    100 random starts: of the starts               -       0.01
+    100 random starts: instances, by at least one  -       0.44
+    =============================================  ======  ======
+
+    Of 8 x 8 pixels 1500 evaluations solve 0 to 3 % (seed 0).
 
     *References*: M. H. Hayes, "The reconstruction of a multidimensional sequence from the phase or magnitude of its
     Fourier transform", IEEE Trans. ASSP 30, 1982; J. R. Fienup, "Phase retrieval algorithms: a comparison", Applied

@@ -59,13 +59,24 @@ class ThinFilm(InverseProblem):
     the true thicknesses, plus 1e-9. The minimum beside it fits the noise as well and is lower.
 
     *Landscape*: the spectrum is a sum of waves in the optical paths of all pairs of interfaces. Where a path is off by
-    more than half a wavelength, its fringe fits the wrong maximum: many minima, as designers of filters know (Tikhonravov
-    and Trubetskov).
+    more than half a wavelength, its fringe fits the wrong maximum: many minima, as designers of filters know
+    (Tikhonravov and Trubetskov).
 
-    *Baseline*. ``python tests/validation/starts.py thin-film --seed 0 --starts 1000`` (and 1), n = 64, solved by
-    L-BFGS:
+    *Baseline*. ``python tests/validation/starts.py thin-film --seed 0`` (and 1), n = 64, share solved by L-BFGS:
 
-    TODO
+    =======================================  ======  ======
+    start                                    seed 0  seed 1
+    =======================================  ======  ======
+    truth + 0.02, 50 iterations              1.00    1.00
+    truth + 0.2, 200 iterations              0.97    0.94
+    guess, 200 or 1500 iterations            0.05    0.02
+    1500 evaluations, starts from the prior  0.12    0.11
+    ``MultiStart(1500)``                     0.09    0.14
+    =======================================  ======  ======
+
+    The truth's neighbours are at white noise in normalised coordinates, where 0.2 is 8 nm. What is solved lies within
+    0.1 of the truth (root mean square). With a spread of 70 nm random starts solved none of 32 instances, with 40 nm 6
+    %, with 25 nm 34 %.
 
     *References*: H. A. Macleod, "Thin-Film Optical Filters", 4th ed., CRC Press, 2010; A. V. Tikhonravov,
     M. K. Trubetskov and G. W. DeBell, "Application of the needle optimization technique to the design of optical
@@ -136,7 +147,7 @@ def indices(wavelengths: FloatArray) -> tuple[ComplexArray, ComplexArray]:
     """Return the complex indices of titania and silica at wavelengths in nm."""
     micrometres = wavelengths / 1000
     titania = 2.2 + 0.025 / micrometres**2 - 6e-4j * (0.4 / micrometres) ** 8
-    return titania, 1.45 + 0.0035 / micrometres**2 + 0j
+    return titania.astype(np.complex128), (1.45 + 0.0035 / micrometres**2).astype(np.complex128)
 
 
 def _power(field: tf.Tensor) -> tf.Tensor:

@@ -62,12 +62,12 @@ class BasinHopping(GlobalSearch):
             search.iterations[i] += 1
 
         basinhopping(
-            scaled,
+            scaled,  # type: ignore[arg-type]
             search.to_unit(i, start)[0],
             niter=search.left(i),
             T=self.temperature,
-            take_step=_Step(self.step, search.generators[i]),
-            minimizer_kwargs={
+            take_step=_Step(self.step, search.generators[i]),  # type: ignore[arg-type]
+            minimizer_kwargs={  # type: ignore[arg-type]
                 "method": "L-BFGS-B",
                 "jac": True,
                 "bounds": [(0.0, 1.0)] * size,

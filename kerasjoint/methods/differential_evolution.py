@@ -50,8 +50,8 @@ class DifferentialEvolution(GlobalSearch):
             search.iterations[i] += 1
 
         differential_evolution(
-            losses,
-            [(0.0, 1.0)] * size,
+            losses,  # type: ignore[arg-type]
+            [(0.0, 1.0)] * size,  # type: ignore[arg-type]
             init=search.to_unit(i, search.draw(i, members)),
             maxiter=self.evaluations,
             vectorized=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,8 +140,13 @@ class Search:
             loss, gradient = self.value_and_gradient(i, z)
             return loss / size, gradient / size
 
-        options = {"maxiter": self.evaluations, "maxfun": self.evaluations, "ftol": 0.0, "gtol": tolerance}
-        minimize(scaled, start, jac=True, method="L-BFGS-B", options=options)
+        minimize(
+            scaled,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": self.evaluations, "maxfun": self.evaluations, "ftol": 0.0, "gtol": tolerance},
+        )
 
     def solution(self, method: str, solver: str, seconds: float) -> Solution:
         """Return the best points, and the way to them in the history."""
@@ -202,7 +208,7 @@ class GlobalSearch(Method):
             self._search(search, done)
             search.limit[:] = self.evaluations
             for i in range(n) if polish else ():
-                within_budget(lambda i=i: search.descend(i, search.objective.best_z[i].copy()))
+                within_budget(partial(search.descend, i, search.objective.best_z[i].copy()))
         return search.solution(self.name, type(self).__name__, time.perf_counter() - began)
 
     def _search(self, search: Search, done: Callable[[int], None]) -> None:
@@ -211,11 +217,11 @@ class GlobalSearch(Method):
             left = 0
             while search.left(i) not in (0, left):
                 left = search.left(i)
-                within_budget(lambda i=i: self._search_once(search, i))
+                within_budget(partial(self._search_once, search, i))
             done(i + 1)
 
     def _search_once(self, search: Search, i: int) -> None:
-        """Search one instance until the method would end, or the budget does; it is called again while there is some."""
+        """Search one instance until the method ends, or the budget does; called again while there is some."""
         raise NotImplementedError
 
     def _check_installed(self) -> None:

@@ -49,10 +49,9 @@ class KuramotoSivashinskyState(InverseProblem):
     dt
         Time step, a divisor of ``interval``.
 
-    Notes
-    -----
-    *Scheme.* That of ``KuramotoSivashinsky``, with the 31 waves that 64 points carry, the fastest with k = 3.2; the mean
-    is removed from the state. It is refused where a wave carried at speed 5 would grow faster than the equation lets it.
+    Notes ----- *Scheme.* That of ``KuramotoSivashinsky``, with the 31 waves that 64 points carry, the fastest with k =
+    3.2; the mean is removed from the state. It is refused where a wave carried at speed 5 would grow faster than the
+    equation lets it.
 
     *Unknown*: ``state``, u at the 64 points, without bounds. Its prior is the climatology: white noise, left to itself
     for 150 units of time, which brings it onto the attractor. The guess is 0, the scale the climatological deviation.
@@ -97,7 +96,7 @@ class KuramotoSivashinskyState(InverseProblem):
         self._stride = check_divisor("dt", interval, dt, "interval")
         self._times = check_divisor("interval", window, interval, "window")
         self._spectrum = Spectrum((POINTS - 1) // 2)
-        wavenumbers = 2 * np.pi * self._spectrum.modes / LENGTH
+        wavenumbers: FloatArray = 2 * np.pi * self._spectrum.modes.astype(np.float64) / LENGTH
         excess = excess_amplification(growth(wavenumbers), wavenumbers, self.dt, FASTEST)
         if not excess <= TOLERATED:
             expected = f"a step at which no wave carried at speed {FASTEST:g} grows faster than the equation lets it"

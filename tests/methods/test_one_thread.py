@@ -15,7 +15,8 @@ assert tf.config.threading.get_inter_op_parallelism_threads() == 0
 problem_set = Billiards().sample(3, seed=0)
 for name in METHODS:
     trains = not METHODS.load(name).refined
-    budget = {"evaluations": 5} if name.endswith("multi-start") else {"epochs": 2} if trains else {}
+    searches = "polish" in vars(METHODS.load(name)()) or name.endswith("multi-start")
+    budget = {"evaluations": 5} if searches else {"epochs": 2} if trains else {}
     assert np.isfinite(METHODS.load(name)(**budget).solve(problem_set).loss).all(), name
 print("done")
 """

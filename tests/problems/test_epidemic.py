@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -24,7 +26,7 @@ def expected_counts(xi: np.ndarray) -> np.ndarray:
         new = np.exp(np.interp(time, knots, xi[:12])) * state[0] * state[1]
         return [-new, new - recovery * state[1]]
 
-    for begin, end in zip(knots[:-1], knots[1:], strict=True):
+    for begin, end in pairwise(knots):
         inside = days[(days > begin) & (days <= end)]
         found = solve_ivp(
             motion, (begin, end), state, method="DOP853", t_eval=np.unique([*inside, end]), rtol=1e-11, atol=1e-14

@@ -37,7 +37,7 @@ def test_the_spectrum_against_airys_recursion(problem_set: ProblemSet) -> None:
 
 
 def test_energy_is_reflected_transmitted_or_absorbed(problem_set: ProblemSet) -> None:
-    """The sign of the extinction is that of absorption: what neither returns nor passes is positive, and small in red."""
+    """The sign of the extinction is that of absorption: what is lost is above 0, and small in red."""
     lost = {w: 1 - sum(reflected(problem_set.truth[0], w)) for w in (400.0, 450.0, 1000.0)}
     assert lost[400.0] > lost[450.0] > lost[1000.0] > 0
     assert lost[400.0] < 0.1
