@@ -76,7 +76,7 @@ class KuramotoSivashinskyState(InverseProblem):
     (64, 20, 16)
     """
 
-    unknowns = (Unknown("state", shape=(POINTS,), scale=DEVIATION),)
+    unknowns = (Unknown("state", shape=(POINTS,), scale=DEVIATION, periodic=(0,)),)
     chunk = 16
     periodic = (1,)
 
