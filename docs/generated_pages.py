@@ -33,7 +33,7 @@ PLACES = {
     "problems": (2.5, 1),
     "core": (1.5, 0),
 }
-ENTRY_POINTS = {"solving", "minimization", "refinement", "reporting", "__main__", "__init__"}
+ENTRY_POINTS = {"solving", "minimization", "refinement", "reporting", "sharding", "__main__", "__init__"}
 
 
 def write_pages(docs: Path) -> None:

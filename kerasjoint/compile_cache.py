@@ -35,7 +35,7 @@ def set_cache(folder: str | os.PathLike[str] | None = "default") -> None:
 
     Example
     -------
-    >>> kerasjoint.set_cache("/scratch/me/kerasjoint")
+    >>> kerasjoint.set_cache("compiled")
     """
     global _chosen, _was_set
     if _began:

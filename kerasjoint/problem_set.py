@@ -290,6 +290,8 @@ class ProblemSet:
 
         Example
         -------
+        >>> problem_set.save_folder("recordings")
+        PosixPath('recordings')
         >>> problem_set = ProblemSet.open_folder(Decay(), "recordings")
         """
         return ProblemSet.from_arrays(problem, open_npy_folder(folder), str(folder))

@@ -131,7 +131,9 @@ class CarbonDioxide(InverseProblem):
 
         Example
         -------
-        >>> CarbonDioxide().prediction_error(solution.xi, solution.problem_set)
+        >>> windows = CarbonDioxide().sample(4, seed=0)
+        >>> CarbonDioxide().prediction_error(windows.guess, windows).shape
+        (4,)
         """
         time, values = record()
         first = problem_set.x["first"].astype(np.intp)
