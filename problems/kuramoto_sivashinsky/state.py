@@ -61,9 +61,8 @@ class KuramotoSivashinskyState(InverseProblem):
     *Landscape*: six waves grow by themselves, and about 60 of length holds five to six chaotic cells; a small error
     grows e-fold in some 11 units of time (Edson et al., 2019). The longer the window, the more minima.
 
-    *Baseline*. ``python tests/validation/starts.py kuramoto-sivashinsky-state --seed 0`` (and 1), solved by L-BFGS:
-
-    TODO
+    *Baseline*: not measured yet. ``python tests/validation/starts.py kuramoto-sivashinsky-state --n 16 --seed 0``
+    prints what L-BFGS solves.
 
     *References*: R. A. Edson, J. E. Bunder, T. W. Mattner and A. J. Roberts, "Lyapunov exponents of the
     Kuramoto-Sivashinsky PDE", ANZIAM Journal 61, 2019; C. Pires, R. Vautard and O. Talagrand, "On extending the limits
