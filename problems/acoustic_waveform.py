@@ -29,7 +29,7 @@ PRIOR_REACH = 1.5
 LAYERS, FOLD = 5, 0.08
 STABLE = 0.6
 # Of a source, so that the root mean square of the traces over the guess is about 1.
-STRENGTH = 30.0
+STRENGTH = 36.0
 DELAY = 1.2
 MOST_STEPS, MOST_SHOTS = 5_000, CELLS
 # Samples a period of the dominant frequency; the spectrum ends at three times it.
