@@ -61,7 +61,7 @@ class KuramotoSivashinskyState(InverseProblem):
     *Landscape*: six waves grow by themselves, and about 60 of length holds five to six chaotic cells; a small error
     grows e-fold in some 11 units of time (Edson et al., 2019). The longer the window, the more minima.
 
-    *Baseline*. ``python tests/validation/starts.py kuramoto-sivashinsky-state --n 16 --seed 0``, share solved by L-BFGS:
+    *Baseline*. ``python tests/validation/starts.py kuramoto-sivashinsky-state --n 16 --seed 0``, solved by L-BFGS:
 
     =======================================  ======
     start                                    seed 0
