@@ -89,7 +89,7 @@ PROBLEMS = Registry(
         ),
         "acoustic-waveform-light": (
             "kerasjoint.problems.acoustic_waveform:AcousticWaveform.light",
-            "the same with two shots at a lower frequency",
+            "the same with two shots, recorded for less time",
         ),
     },
 )
