@@ -16,7 +16,9 @@ def bowl(x, a):
     return tf.reduce_sum((x - a) ** 2 * [1.0, 4.0], axis=1) - 3
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "scipy-lbfgs", Reparameterized(epochs=3)], ids=str)
+@pytest.mark.parametrize(
+    "method", ["lbfgs", "scipy-lbfgs", Reparameterized(epochs=3)], ids=["lbfgs", "scipy-lbfgs", "network"]
+)
 @pytest.mark.parametrize("bounds", [None, [(-2, 2), (-1.5, 3)]], ids=["free", "bounded"])
 def test_a_quadratic_with_known_optimum(method: object, bounds: object) -> None:
     result = minimize(bowl, START, args=(TARGETS,), method=method, bounds=bounds)

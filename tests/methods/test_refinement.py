@@ -118,7 +118,9 @@ def test_the_users_problem_of_the_design_end_to_end() -> None:
     assert frame["confirmed"].all()
 
 
-@pytest.mark.parametrize("method", ["supervised", Supervised(epochs=2), "neural-adjoint"], ids=str)
+@pytest.mark.parametrize(
+    "method", ["supervised", Supervised(epochs=2), "neural-adjoint"], ids=["name", "method", "neural-adjoint"]
+)
 def test_a_problem_that_cannot_be_sampled_is_no_use_to_methods_that_learn(decay: ProblemSet, method: object) -> None:
     with pytest.raises(ArgumentError, match=r"Decay\.sample_training: expected sample_training\(n, seed\)"):
         solve(decay, method)
