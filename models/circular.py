@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.layers import Convolution
@@ -98,7 +98,7 @@ def turning_first(space: UnknownSpace) -> tuple[list[int], int]:
     Those that are not come first; then comes, point after point, what is on the circle.
     """
     fixed: list[int] = []
-    turning: list[Sequence[int]] = []
+    turning: list[NDArray[np.intp]] = []
     start = 0
     for unknown in space.unknowns:
         numbers = np.arange(start, start + unknown.size)

@@ -44,6 +44,7 @@ class SupervisedModel(EstimatingModel):
         return TrainingData(inputs, TensorProblemSet.of(problem_set), self._targets(problem_set))
 
     def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
+        assert problem_set.truth is not None
         problem_set.space.check_inside(problem_set.truth, "truth")
         return tf.constant(problem_set.space.to_z(problem_set.truth, problem_set.guess), tf.float32)
 
