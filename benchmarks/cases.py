@@ -139,9 +139,13 @@ CASES = (
     ),
     Case(
         "growth with the unknowns (n column): value and gradient of 64 instances, heat in 200 steps",
-        (1, 2, 4, 8, 16, 32, 64),
-        tuple(
-            Contender(f"{mode} mode", "growth:by_unknowns", {"mode": mode}) for mode in ("auto", "forward", "reverse")
+        (1, 2, 4, 8, 16, 32, 64, 256),
+        (
+            *(
+                Contender(f"{mode} mode", "growth:by_unknowns", {"mode": mode})
+                for mode in ("auto", "forward", "reverse")
+            ),
+            Contender("with the normal equations", "growth:jacobian_by_unknowns"),
         ),
         repetitions=3,
     ),

@@ -45,9 +45,23 @@ def value_and_gradient(data: Path, n: int, problem: str) -> Run:
 
 def by_unknowns(data: Path, n: int, mode: str) -> Run:
     """Evaluate 64 instances with n unknowns each."""
-    generator = np.random.default_rng(0)
-    initial = generator.normal(size=(64, 64))
-    return _evaluation(ProblemSet(Sources(n, mode), {"initial": initial}, np.zeros((64, 64))))
+    return _evaluation(_heated(n, mode))
+
+
+def jacobian_by_unknowns(data: Path, n: int) -> Run:
+    """Evaluate 64 instances with n unknowns each, with the normal equations of Levenberg-Marquardt."""
+    problem_set = _heated(n, "auto")
+
+    def run() -> dict[str, Any]:
+        problem_set.normal_equations(problem_set.guess, np.arange(len(problem_set)))
+        return {}
+
+    return run
+
+
+def _heated(n: int, mode: str) -> ProblemSet:
+    initial = np.random.default_rng(0).normal(size=(64, 64))
+    return ProblemSet(Sources(n, mode), {"initial": initial}, np.zeros((64, 64)))
 
 
 def method(data: Path, n: int, problem: str, method: str) -> Run:
