@@ -56,6 +56,7 @@ class EstimatingModel(ProblemSetModel):
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:
         """Return the network's current estimates in normalised coordinates, (n, d) float64."""
+        named_arrays(problem_set)  # refuses what is no problem set
         parts = problem_set.slabs() if is_streamed(self, problem_set) else [slice(None)]
         found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
         return np.concatenate(found).astype(np.float64)
@@ -207,7 +208,7 @@ class ReparameterizedModel(EstimatingModel):
         """Warn of instances whose losses are nearly all of the sum."""
         loss = state.best_loss.numpy().astype(np.float64)
         large = np.isfinite(loss) & (loss > LARGE * _typical(loss))
-        if not self.scale_instances and loss[large].sum() > MOST_OF_SUM * loss[np.isfinite(loss)].sum():
+        if large.any() and not self.scale_instances and loss[large].sum() > MOST_OF_SUM * loss[np.isfinite(loss)].sum():
             message = (
                 f"the losses of instances {name_instances(np.flatnonzero(large))} make up more than {MOST_OF_SUM:.0%} "
                 f"of the sum over all {len(loss)}, and training sees little else: scale_instances=True scales each"

@@ -39,12 +39,11 @@ class SupervisedModel(EstimatingModel):
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)
-        if problem_set.truth is None:
-            raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
         return TrainingData(inputs, TensorProblemSet.of(problem_set), self._targets(problem_set))
 
     def _targets(self, problem_set: ProblemSet) -> tf.Tensor:
-        assert problem_set.truth is not None
+        if problem_set.truth is None:
+            raise ArgumentError("problem_set", "examples whose true unknowns are known", "truth=None")
         problem_set.space.check_inside(problem_set.truth, "truth")
         return tf.constant(problem_set.space.to_z(problem_set.truth, problem_set.guess), tf.float32)
 

@@ -46,8 +46,8 @@ def solve(folder: Path, *arguments: str) -> list[str]:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def entries(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_ino for path in folder.glob("*/*.pb.*")}
+def entries(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_ctime_ns) for path in folder.glob("*/*.pb.*")}
 
 
 def write(folder: Path, *names: str, size: int = 10) -> None:

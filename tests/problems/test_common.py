@@ -24,7 +24,8 @@ STEPS = {
     "acoustic-waveform-light": 1e-5,
 }
 # How far float32 may be off, in units of the largest prediction.
-SINGLE: dict[str, float] = {}
+# Of chaos, which makes more of rounding.
+SINGLE = {"kuramoto-sivashinsky-state": 1e-4}
 
 
 @pytest.fixture(scope="module")
