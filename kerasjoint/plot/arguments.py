@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
@@ -35,6 +36,16 @@ def axes_of(ax: Any) -> Axes:
     if not isinstance(ax, Axes):
         raise ArgumentError("ax", "a matplotlib Axes", describe(ax))
     return ax
+
+
+def few_ticks(axes: Axes) -> None:
+    """Label a logarithmic x axis at powers of ten and, where it is short, at 2 and 5 times these."""
+    low, high = axes.get_xlim()
+    short = high < 300 * low
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,)))
+    if short:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def panels_of(ax: Any, count: int, columns: int, size: tuple[float, float] = (3.2, 2.6)) -> Panels:

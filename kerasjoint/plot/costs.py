@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.plot.arguments import axes_of, check_frame, check_over, solutions_by_name
+from kerasjoint.plot.arguments import axes_of, check_frame, check_over, few_ticks, solutions_by_name
 from kerasjoint.plot.styles import base_of, method_styles
 from kerasjoint.summary import cost_of, fraction
 
@@ -78,6 +78,7 @@ def solved(solutions: Any, over: str = "evaluations", *, ax: Axes | None = None)
             label=name,
         )  # fmt: skip
     axes.set(xscale="log", yscale="linear", ylim=(-0.03, 1.03), xlabel=label, ylabel="solved")
+    few_ticks(axes)
     axes.legend(frameon=False, fontsize="small")
     return axes
 
@@ -145,6 +146,7 @@ def profile(frame: Any, over: str = "evaluations", *, ax: Axes | None = None) ->
         ylabel="solved",
         xlabel=f"{what} / lowest {what}",
     )
+    few_ticks(axes)
     axes.legend(frameon=False, fontsize="small")
     return axes
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError, describe
-from kerasjoint.plot.arguments import OVER, axes_of, check_frame, check_over, solutions_by_name
+from kerasjoint.plot.arguments import OVER, axes_of, check_frame, check_over, few_ticks, solutions_by_name
 from kerasjoint.plot.styles import Styles, method_styles
 
 FloatArray = NDArray[np.float64]
@@ -79,6 +79,7 @@ def convergence(
         )  # fmt: skip
         axes.fill_between(places, low, high, color=colour, alpha=0.15, lw=0)
     axes.set(xscale="log", yscale="log" if positive else "linear", xlabel=label, ylabel=f"{statistic} loss")
+    few_ticks(axes)
     axes.legend(frameon=False, fontsize="small")
     return axes
 

@@ -142,7 +142,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_an_error_of_writing_gives_exit_code_1_and_one_line():
     code = "from kerasjoint.experiments import cli; from kerasjoint.errors import WriteError\n"
-    code += "def full(*_, **options): raise WriteError('a.csv', 'No space left on device')\ncli._report = full\ncli.main()\n"
+    code += "def full(*_, **options): raise WriteError('a.csv', 'No space left on device')\n"
+    code += "cli._report = full\ncli.main()\n"
     result = subprocess.run([sys.executable, "-c", code, "report", "."], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr == "error a.csv: cannot be written: No space left on device\n"
