@@ -237,10 +237,16 @@ class ProblemSetModel(keras.Model):
         if self.state is None or self.state.key != key:
             self.state = TrainingState(key, len(problem_set), self.output_size)
         start = time.perf_counter()
-        run = self._prepare(self.state, data, problem_set if streamed else None)
+        run, finish = self._prepare(self.state, data, problem_set if streamed else None)
         self.state.compile_seconds += time.perf_counter() - start
         given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-        return run_epochs(self, run, epochs, initial_epoch, verbose, given)
+        try:
+            history = run_epochs(self, run, epochs, initial_epoch, verbose, given)
+        except KeyboardInterrupt:
+            finish()
+            raise
+        finish()
+        return history
 
     def evaluate(
         self,
@@ -265,17 +271,17 @@ class ProblemSetModel(keras.Model):
 
     def _prepare(
         self, state: TrainingState, data: TrainingData, streamed: ProblemSet | None
-    ) -> Callable[[int], list[float]]:
-        """Compile the training; return the function that trains some epochs and returns their losses.
+    ) -> tuple[Callable[[int], list[float]], Callable[[], None]]:
+        """Compile the training; return what trains some epochs and returns their losses, and what ends the training.
 
         ``streamed`` is a set to be trained on slab by slab, of which ``data`` has one instance.
         """
         if streamed is not None:
-            epochs = streamed_epochs(self, state, streamed)
+            epochs, finish = streamed_epochs(self, state, streamed), _nothing
         elif is_distributed(self):
-            epochs = distributed_epochs(self, state, data)
+            epochs, finish = distributed_epochs(self, state, data)
         else:
-            epochs = self._epochs(state, data)
+            epochs, finish = self._epochs(state, data), _nothing
 
         def train(steps: int) -> list[float]:
             began = time.perf_counter()
@@ -286,7 +292,7 @@ class ProblemSetModel(keras.Model):
             state.epochs += steps
             return losses
 
-        return train
+        return train, finish
 
     def _epochs(self, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
         """Compile the training on one device; return what trains some epochs and returns their losses."""
@@ -444,6 +450,10 @@ class ProblemSetModel(keras.Model):
         if shapes != expected:
             raise ArgumentError("problem_set", f"arrays of shapes {expected} per instance, as the model", shapes)
         return {name: tf.constant(array, tf.float32) for name, array in arrays.items()}
+
+
+def _nothing() -> None:
+    """Do nothing: the state has the best points after every epoch."""
 
 
 def named_arrays(problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:

@@ -22,10 +22,11 @@ def is_distributed(model: Any) -> bool:
     return model._distribute_strategy is not None
 
 
-def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> Epochs:
-    """Return the function that trains some epochs of a ``ProblemSetModel`` and returns their losses.
+def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> tuple[Epochs, Callable[[], None]]:
+    """Return a function that trains some epochs and returns their losses, and one that ends the training.
 
-    ``state`` has all n instances afterwards.
+    The latter gives ``state`` the best points of all n instances. It is not done with the epochs: these are called in
+    portions by the time they take, which differs between processes, and all must communicate in the same order.
 
     Replica k of R has the k-th of R runs of neighbouring instances, in the processes of all workers. Keras's optimizer
     adds up the gradients of the replicas. XLA compiles the simulator, but not the network, and an epoch is a call of
@@ -68,14 +69,18 @@ def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> 
         return tuple(strategy.gather(part, axis=0) for part in best)
 
     tensors = distributed((data.inputs, *data.instances[1:4], data.targets))
+    best = distributed(tuple(getattr(state, name) for name in TENSORS))
 
     def train(steps: int) -> list[float]:
-        losses, best = [], distributed(tuple(getattr(state, name) for name in TENSORS))
+        nonlocal best
+        losses = []
         for _ in range(steps):
             loss, best = epoch(tensors, best)
             losses.append(float(loss))
-        for name, part in zip(TENSORS, gathered(best), strict=True):
-            setattr(state, name, part)
         return losses
 
-    return train
+    def finish() -> None:
+        for name, part in zip(TENSORS, gathered(best), strict=True):
+            setattr(state, name, part)
+
+    return train, finish
