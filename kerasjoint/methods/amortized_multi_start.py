@@ -31,6 +31,7 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
+STEPS_PER_UNKNOWN, STEPS = 100, (150, 3000)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -66,7 +67,7 @@ class AmortizedMultiStart(Method):
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round; ``None``: 100 for each unknown, at least 150.
+        Training steps of a round; ``None``: 100 for each unknown, at least 150 and at most 3000.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components
@@ -125,7 +126,7 @@ class AmortizedMultiStart(Method):
             if count < FEWEST_PAIRS:
                 self._finish(search, random, RANDOM, generator)
             else:
-                steps = self.steps or max(150, 100 * problem_set.space.size)
+                steps = self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
                 with proposals(search, count, steps, self._settings, network_seed, generator) as network:
                     self._rounds(search, network, count, report)
                     self._finish(search, network, PROPOSED, generator)
