@@ -97,6 +97,7 @@ def main(
                     f"{name:16} n = {size:9,} {row['seconds']:9.2f} s, {per_instance:8.1f} us of a core an instance, "
                     f"{row['peak_memory']:6.0f} MB at most, {row['solved']:.0%} solved",
                     highlight=False,
+                    soft_wrap=True,
                 )
     finally:
         if folder is None:

@@ -56,7 +56,7 @@ class EstimatingModel(ProblemSetModel):
 
     def estimate(self, problem_set: ProblemSet) -> NDArray[np.float64]:
         """Return the network's current estimates in normalised coordinates, (n, d) float64."""
-        named_arrays(problem_set)  # refuses what is no problem set
+        named_arrays(problem_set)  # Refuses what is no problem set.
         parts = problem_set.slabs() if is_streamed(self, problem_set) else [slice(None)]
         found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
         return np.concatenate(found).astype(np.float64)
