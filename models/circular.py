@@ -21,6 +21,7 @@ def circular_network(
     output_size: int,
     *,
     axis: int = -1,
+    arcs: int | None = None,
     pooled: int = 0,
     width: int = 128,
     blocks: int = 4,
@@ -39,6 +40,8 @@ def circular_network(
         Numbers per instance: ``pooled``, and then equally many of each arc, in order.
     axis
         The periodic axis of y, counted without the instances.
+    arcs
+        Into how many the circle is divided; ``None``: as many as fit, at most 16.
     pooled
         Numbers that belong to the circle as a whole.
     width
@@ -55,8 +58,9 @@ def circular_network(
     shape = tuple(input_shapes["y"])
     if axis not in range(-len(shape), len(shape)):
         raise ArgumentError("axis", f"an axis of y, whose shape is {shape}", axis)
-    arcs = arcs_of(shape[axis], output_size - pooled)
-    if not arcs:
+    outputs = output_size - pooled
+    arcs = arcs_of(shape[axis], outputs) if arcs is None else arcs
+    if not arcs or shape[axis] % arcs or outputs % arcs:
         expected = f"outputs that divide evenly over arcs of a circle of {shape[axis]} points"
         raise ArgumentError("output_size", f"{pooled} and {expected}", output_size)
     seeds, inputs = glorot_seeds(seed), named_inputs(input_shapes)
@@ -76,7 +80,7 @@ def circular_network(
         inner = keras.layers.Activation("gelu")(Convolution(width, (0,), kernel_initializer=next(seeds))(inner))
         features = features + keras.layers.Dense(width, kernel_initializer=next(seeds))(inner)
     features = keras.layers.LayerNormalization()(features)
-    local = keras.layers.Dense((output_size - pooled) // arcs, kernel_initializer=next(seeds))(features)
+    local = keras.layers.Dense(outputs // arcs, kernel_initializer=next(seeds))(features)
     output = keras.layers.Flatten()(local)
     if pooled:
         whole = keras.layers.Dense(pooled, kernel_initializer=next(seeds))(
@@ -86,16 +90,17 @@ def circular_network(
     return keras.Model(inputs, output, name="circular")
 
 
-def arcs_of(points: int, outputs: int) -> int:
-    """Return into how many arcs a circle of so many points is divided; 0 if only a single one fits ``outputs``."""
-    fitting = [k for k in range(2, MOST_ARCS + 1) if points % k == 0 and outputs % k == 0]
-    return fitting[-1] if outputs and fitting else 0
+def arcs_of(points: int, others: int) -> int:
+    """Return the largest number of arcs, at most 16, that divides both; 0 if that is a single one or none."""
+    fitting = [k for k in range(2, MOST_ARCS + 1) if points % k == 0 and others % k == 0]
+    return fitting[-1] if others and fitting else 0
 
 
-def turning_first(space: UnknownSpace) -> tuple[list[int], int]:
-    """Return the order of the numbers of ``space`` that goes around the circle, and how many of them are not on it.
+def turning_first(space: UnknownSpace) -> tuple[list[int], int, int]:
+    """Return the order of the numbers of ``space`` that goes around the circle, how many are not on it, and its points.
 
-    Those that are not come first; then comes, point after point, what is on the circle.
+    Those that are not come first; then comes, point after point, what is on the circle. Of fields with different
+    numbers of points, the largest share common to all counts as a point.
     """
     fixed: list[int] = []
     turning: list[NDArray[np.intp]] = []
@@ -110,7 +115,7 @@ def turning_first(space: UnknownSpace) -> tuple[list[int], int]:
         around = np.moveaxis(numbers.reshape(unknown.shape), unknown.periodic[0], 0).reshape(length, -1)
         turning.append(around)
     if not turning:
-        return fixed, len(fixed)
+        return fixed, len(fixed), 0
     points = math.gcd(*(len(around) for around in turning))
     arcs = np.concatenate([around.reshape(points, -1) for around in turning], axis=1)
-    return fixed + arcs.reshape(-1).tolist(), len(fixed)
+    return fixed + arcs.reshape(-1).tolist(), len(fixed), points

@@ -113,11 +113,12 @@ class MixtureDensityModel(ProblemSetModel):
         size = check_count("components", components) * (1 + 2 * problem_set.space.size)
         options = dict(network_options or {})
         if network in ("auto", "circular"):
-            order, fixed = turning_first(problem_set.space)
-            periodic, pooled = problem_set.problem.periodic, components * (1 + 2 * fixed)
-            if len(periodic) == 1 and arcs_of(shapes["y"][periodic[0]], size - pooled):
-                network, options = "circular", {"axis": periodic[0], "pooled": pooled} | options
-                kwargs = {"order": order} | kwargs
+            order, fixed, points = turning_first(problem_set.space)
+            periodic = problem_set.problem.periodic
+            arcs = arcs_of(shapes["y"][periodic[0]], points) if len(periodic) == 1 else 0
+            if arcs:
+                layout = {"axis": periodic[0], "arcs": arcs, "pooled": components * (1 + 2 * fixed)}
+                network, options, kwargs = "circular", layout | options, {"order": order} | kwargs
         if network in ("auto", "residual"):
             network, options = "residual", {"width": WIDTHS[problem_set.space.size > FEW_UNKNOWNS]} | options
         return cls(shapes, size, network, options, seed, components, **kwargs)

@@ -85,6 +85,29 @@ def test_a_model_on_a_circle_saves_and_loads(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.propose(problem_set, 9, 0), model.propose(problem_set, 9, 0))
 
 
+class Uneven(Ring):
+    """A field of 18 points, seen at twelve: six arcs are whole in both."""
+
+    unknowns = (Unknown("level", scale=1.0), Unknown("field", shape=(2, 18), scale=1.0, periodic=(1,)))
+
+    def forward(self, xi, x):
+        field = tf.reshape(xi["field"], (-1, 2, 6, 3))[..., :2]
+        seen = tf.reshape(field[:, 0] * field[:, 1], (-1, 12)) + xi["level"][:, None] + x["drift"][:, None]
+        return tf.stack([seen, seen, seen], axis=1)
+
+
+def test_arcs_hold_whole_points_of_the_field() -> None:
+    generator = np.random.default_rng(0)
+    xi, x = generator.standard_normal((5, 37)), {"drift": generator.standard_normal(5)}
+    problem_set = ProblemSet(Uneven(), x, Uneven().simulate(xi, x), truth=xi)
+    model = MixtureDensityModel.for_problem_set(problem_set, components=COMPONENTS)
+    assert model.network_options["arcs"] == 6
+    turned = ProblemSet(problem_set.problem, x, np.roll(problem_set.y, 2, axis=2))
+    for own, other in zip(mixture(model, problem_set)[1:], mixture(model, turned)[1:], strict=True):
+        field = own[..., 1:].reshape(5, COMPONENTS, 2, 18)
+        np.testing.assert_allclose(other[..., 1:].reshape(field.shape), np.roll(field, 3, axis=3), rtol=1e-4, atol=1e-5)
+
+
 def test_without_the_symmetry_the_network_is_residual() -> None:
     model = MixtureDensityModel.for_problem_set(instances(Fixed()), components=COMPONENTS)
     assert model.network.name == "residual"
