@@ -6,11 +6,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_divisor, check_draw, check_number
+from kerasjoint.checks import check_draw, check_number
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
+from kerasjoint.problems.partly_observed import observation_steps
 from kerasjoint.time_loop import Parameters, integrate
 from kerasjoint.unknown import Unknown
 
@@ -21,7 +22,6 @@ FORCING = 8.0
 MEAN, DEVIATION = 2.34, 3.64
 DT = 0.05
 LONGEST_DT = 0.06
-MOST_STEPS = 10_000
 SPIN_UP = 10.0
 
 
@@ -113,20 +113,11 @@ class Lorenz96(InverseProblem):
     def __init__(
         self, window: float = 1.5, interval: float = DT, every: int = 4, noise: float = 0.25, dt: float = DT
     ) -> None:
-        for name, value in (("window", window), ("interval", interval), ("dt", dt)):
-            check_number(name, value, "a positive number", above=0)
-        if not check_number("noise", noise) >= 0:
-            raise ArgumentError("noise", "a number not below 0", noise)
-        if SIZE % check_count("every", every):
-            raise ArgumentError("every", f"a divisor of {SIZE}", every)
-        if dt > LONGEST_DT:
+        if check_number("dt", dt, "a positive number", above=0) > LONGEST_DT:
             raise ArgumentError("dt", f"at most {LONGEST_DT:g}, beyond which the scheme is inaccurate", dt)
-        if window / dt > MOST_STEPS:
-            raise ArgumentError("window", f"at most {MOST_STEPS:,} steps dt", window)
+        self._stride, self._times = observation_steps(window, interval, every, noise, dt, SIZE)
         self.window, self.interval, self.every = float(window), float(interval), every
         self.noise, self.dt = float(noise), float(dt)
-        self._stride = check_divisor("dt", interval, dt, "interval")
-        self._times = check_divisor("interval", window, interval, "window")
 
     def forward(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the observed variables at each observation time, (n, times, 40 / every)."""

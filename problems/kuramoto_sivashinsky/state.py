@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_divisor, check_draw, check_number
+from kerasjoint.checks import check_draw
 from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -14,6 +14,7 @@ from kerasjoint.problems.kuramoto_sivashinsky.exponential import coefficients, e
 from kerasjoint.problems.kuramoto_sivashinsky.problem import advance, growth
 from kerasjoint.problems.kuramoto_sivashinsky.spectrum import Spectrum
 from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
+from kerasjoint.problems.partly_observed import observation_steps
 from kerasjoint.time_loop import Parameters, integrate
 from kerasjoint.unknown import Unknown
 
@@ -25,7 +26,6 @@ LENGTH = 60.0
 DEVIATION = 1.3
 SPIN_UP = 150.0
 FASTEST, TOLERATED = 5.0, 1.01
-MOST_STEPS = 10_000
 
 
 class KuramotoSivashinskyState(InverseProblem):
@@ -93,18 +93,9 @@ class KuramotoSivashinskyState(InverseProblem):
     def __init__(
         self, window: float = 20.0, interval: float = 1.0, every: int = 4, noise: float = 0.1, dt: float = 0.25
     ) -> None:
-        for name, value in (("window", window), ("interval", interval), ("dt", dt)):
-            check_number(name, value, "a positive number", above=0)
-        if not check_number("noise", noise) >= 0:
-            raise ArgumentError("noise", "a number not below 0", noise)
-        if POINTS % check_count("every", every):
-            raise ArgumentError("every", f"a divisor of {POINTS}", every)
-        if window / dt > MOST_STEPS:
-            raise ArgumentError("window", f"at most {MOST_STEPS:,} steps dt", window)
+        self._stride, self._times = observation_steps(window, interval, every, noise, dt, POINTS)
         self.window, self.interval, self.every = float(window), float(interval), int(every)
         self.noise, self.dt = float(noise), float(dt)
-        self._stride = check_divisor("dt", interval, dt, "interval")
-        self._times = check_divisor("interval", window, interval, "window")
         self._spectrum = Spectrum((POINTS - 1) // 2)
         wavenumbers: FloatArray = 2 * np.pi * self._spectrum.modes.astype(np.float64) / LENGTH
         excess = excess_amplification(growth(wavenumbers), wavenumbers, self.dt, FASTEST)
