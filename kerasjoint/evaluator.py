@@ -33,6 +33,9 @@ Rows = NDArray[np.intp]
 EVALUATORS_KEPT = 32
 # How many tensors of the dtype of the unknowns each function returns; others return a structure.
 OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 3}
+JACOBIANS = ("normal_equations", "weighted_jacobian")
+# What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
+REFUSALS = ("XLA", "tf2xla")
 HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 # How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
 WRAPPED = "kerasjoint_host"
@@ -91,6 +94,7 @@ class Evaluator:
         self._facts: dict[Any, bool] = {}
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
+        self._uncompiled: set[str] = set()
 
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
@@ -231,12 +235,22 @@ class Evaluator:
         self._compiled_sizes.add(key)
         return True
 
-    def leave_xla(self, error: tf.errors.OpError) -> bool:
-        """Leave XLA if the error is its refusal to compile the simulator; return whether it was."""
-        if self.route is not Route.XLA or "XLA" not in str(error):
+    def leave_xla(self, error: tf.errors.OpError, function: str = "value_and_gradient") -> bool:
+        """Leave XLA if the error is its refusal to compile; return whether it was.
+
+        Jacobians differentiate twice, which XLA may refuse where it takes the gradient: they alone leave it then.
+        """
+        if not self._compiles(function) or not any(sign in str(error) for sign in REFUSALS):
             return False
-        self._leave(Route.TENSORFLOW, _reason(error))
+        if function in JACOBIANS:
+            self._uncompiled.add(function)
+            self._warn(f"the Jacobians of {self.problem.hook_name('forward')}", Route.TENSORFLOW, _reason(error))
+        else:
+            self._leave(Route.TENSORFLOW, _reason(error))
         return True
+
+    def _compiles(self, function: str) -> bool:
+        return self.route is Route.XLA and function not in self._uncompiled
 
     def _arrays(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
         return tuple(part.numpy()[: len(rows)] for part in self._run(name, xi, data, rows))
@@ -249,12 +263,12 @@ class Evaluator:
         filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
         try:
-            return self._function(name, self.route is Route.XLA)(*arguments)
+            return self._function(name, self._compiles(name))(*arguments)
         except tf.errors.OpError as error:
             if compile_cache.forget_refused(error):
                 self._functions.clear()
                 return self._run(name, xi, data, rows)
-            if self.leave_xla(error):
+            if self.leave_xla(error, name):
                 return self._run(name, xi, data, rows)
             name = type(self.problem).__name__
             raise SimulatorError(name, f"{type(error).__name__} while it ran: {error.message}") from error
@@ -331,8 +345,10 @@ class Evaluator:
 
     def _leave(self, route: Route, reason: str) -> None:
         self.route = route
-        name = self.problem.hook_name("forward")
-        warnings.warn(f"{name} cannot be compiled by XLA and runs slower, as {route.value}: {reason}", RouteWarning, 2)
+        self._warn(self.problem.hook_name("forward"), route, reason)
+
+    def _warn(self, what: str, route: Route, reason: str) -> None:
+        warnings.warn(f"{what} cannot be compiled by XLA and runs slower, as {route.value}: {reason}", RouteWarning, 2)
 
 
 _shared: OrderedDict[tuple[type, str], Evaluator] = OrderedDict()

@@ -47,7 +47,9 @@ class Epidemic(InverseProblem):
     reported
         Share of the infections that are counted, known.
 
-    Notes ----- *Scheme.* The classical Runge-Kutta scheme of fourth order with two steps a day; a day's count is what
+    Notes
+    -----
+    *Scheme.* The classical Runge-Kutta scheme of fourth order with two steps a day; a day's count is what
     the susceptibles lose in it. Residuals are twice the differences of the roots of observed and predicted counts, each
     plus 3/8 (Anscombe, 1948): of unit variance whatever the count is, so that the misfit behaves as chi squared.
 

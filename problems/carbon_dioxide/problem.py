@@ -44,7 +44,9 @@ class CarbonDioxide(InverseProblem):
     tolerance
         Root mean square error, in ppm, that predictions of the weeks held out may have in a solution.
 
-    Notes ----- *Unknowns*: ``frequency``, (3,), between 0.05 and 5 per year; ``cosine`` and ``sine``, (3,) each, in
+    Notes
+    -----
+    *Unknowns*: ``frequency``, (3,), between 0.05 and 5 per year; ``cosine`` and ``sine``, (3,) each, in
     ppm; ``level``, ``rise`` and ``bend``, in ppm, ppm/year and ppm/year^2. Priors: frequencies uniform from 0.1 to 4
     per year; the others normal, with deviation 2 ppm for a and b, 1 for the level, 0.5 about a rise of 1.3, and 0.05
     for the bend. Nobody knows the true unknowns, so a problem set has no truth. ``sample_training`` simulates: unknowns

@@ -49,7 +49,9 @@ class KuramotoSivashinskyState(InverseProblem):
     dt
         Time step, a divisor of ``interval``.
 
-    Notes ----- *Scheme.* That of ``KuramotoSivashinsky``, with the 31 waves that 64 points carry, the fastest with k =
+    Notes
+    -----
+    *Scheme.* That of ``KuramotoSivashinsky``, with the 31 waves that 64 points carry, the fastest with k =
     3.2; the mean is removed from the state. It is refused where a wave carried at speed 5 would grow faster than the
     equation lets it.
 

@@ -9,6 +9,9 @@ from helpers import Decay, Fragile, central_difference, decay_set, fragile_set
 from scipy.optimize import least_squares
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, wrap_jax, wrap_numpy
+from kerasjoint.errors import RouteWarning
+from kerasjoint.evaluator import Route
+from kerasjoint.problems import LayeredGround
 
 TIME = np.linspace(0.1, 1.0, 7)
 
@@ -117,6 +120,18 @@ class InJax(Decay):
         import jax.numpy as jnp
 
         return wrap_jax(lambda rate, time: jnp.exp(-rate[:, None] * time))(xi["rate"], x["time"])
+
+
+def test_jacobians_that_xla_refuses_leave_it_alone_after_one_warning() -> None:
+    problem_set = LayeredGround().sample(2, seed=0)
+    xi = problem_set.problem.prior(2, 1)
+    with pytest.warns(RouteWarning, match=r"the Jacobians of LayeredGround\.forward"):
+        loss, gradient, _ = problem_set.normal_equations(xi)
+    problem_set.normal_equations(xi)
+    expected = problem_set.value_and_gradient(xi)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-8)
+    assert problem_set.evaluator.route is Route.XLA
 
 
 def test_jax() -> None:
