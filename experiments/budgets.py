@@ -17,6 +17,7 @@ import seaborn as sns
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.experiments.store import Store
 from kerasjoint.experiments.tables import in_refined_comparison
+from kerasjoint.experiments.which_method import budgets_of, draw_profiles, which_method
 from kerasjoint.files import atomic_path, make_folder
 from kerasjoint.methods import METHODS
 from kerasjoint.plot import solved
@@ -24,7 +25,10 @@ from kerasjoint.summary import cost_of, fraction
 
 
 def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
-    """Write ``budgets.csv``, ``budgets.md`` and ``confirmed.csv`` of some runs, and a figure of each problem.
+    """Write the tables of some runs, and a figure of each problem.
+
+    ``budgets.csv``, ``budgets.md`` and ``confirmed.csv``; where methods have budgets, ``which-method.md`` and
+    performance profiles, ``profiles.png``, too.
 
     Example
     -------
@@ -39,6 +43,8 @@ def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
         "confirmed.csv": sure.to_csv(index=False, float_format="%.5g"),
         "budgets.md": legible(table, sure),
     }
+    if budgets_of(table["method"]):
+        texts["which-method.md"] = which_method(table)
     for name, text in texts.items():
         written.append(out / name)
         with atomic_path(written[-1]) as path:
@@ -46,14 +52,18 @@ def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
     for problem, part in table.groupby("problem", sort=False):
         written.append(out / f"{Label(str(problem)).slug}.png")
         draw_budgets(part, written[-1])
+    if "which-method.md" in texts:
+        written.append(out / "profiles.png")
+        draw_profiles(rows, written[-1])
     return written
 
 
 def budget_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the share solved, with its interval, and the mean cost of each problem, size and method, refined.
 
-    ``cost`` is evaluations per instance, one without gradient counted as a third; ``seconds`` are those of the whole
-    set, without compilation; ``confirmed`` is the share that the method says is solved.
+    ``unknowns`` is how many an instance has, and ``error`` their median one where the truth is known; ``cost`` is
+    evaluations per instance, one without gradient counted as a third; ``seconds`` are those of the whole set, without
+    compilation; ``confirmed`` is the share that the method says is solved.
     """
     rows = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     table = []
@@ -67,9 +77,10 @@ def budget_table(rows: pd.DataFrame) -> pd.DataFrame:
                 cost = cost_of(part["evaluations"], part["values"])
                 confirmed = part["confirmed"].dropna()
                 table.append(
-                    {"problem": problem, "n": n, "method": method, "instances": len(part)}
+                    {"problem": problem, "unknowns": len(part["xi"].iloc[0]), "n": n, "method": method}
+                    | {"instances": len(part)}
                     | fraction("solved", part["solved"].to_numpy(dtype=bool))
-                    | {"cost": cost.mean(), "seconds": n * part["seconds"].mean()}
+                    | {"error": part["error"].median(), "cost": cost.mean(), "seconds": n * part["seconds"].mean()}
                     | {"confirmed": confirmed.mean() if len(confirmed) else np.nan}
                 )
     return pd.DataFrame(table)

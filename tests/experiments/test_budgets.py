@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kerasjoint.experiments.budgets import budget_table, confirmed_table, draw_budgets, legible
+from kerasjoint.experiments.which_method import best_table, draw_profiles, standing, which_method
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def rows() -> pd.DataFrame:
                 {
                     "problem": "wave-packet", "method": method, "role": role, "stage": "refined", "selection": "best",
                     "n": 10, "seed": 0, "instance": np.arange(10), "solved": np.arange(10) < solved,
-                    "evaluations": evaluations, "values": values, "seconds": 0.5,
+                    "evaluations": evaluations, "values": values, "seconds": 0.5, "error": 0.1, "xi": [[0.0, 1.0]] * 10,
                     "confirmed": pd.array(sure, dtype="boolean"),
                 }
             )
@@ -59,3 +60,44 @@ def test_the_text_and_the_figure_show_them(rows: pd.DataFrame, tmp_path) -> None
     assert "80 [49, 94] · 50 · 5 s" in text
     draw_budgets(budget_table(rows), tmp_path / "wave.png")
     assert (tmp_path / "wave.png").stat().st_size > 10_000
+
+
+def test_the_best_of_each_budget_are_those_whose_interval_reaches_the_highest_share(rows: pd.DataFrame) -> None:
+    best = best_table(budget_table(rows)).set_index("budget")
+    # 4 of 10 may be as many as 69 %, 1 of 10 as many as 40 %: below 80 %, and 100 %.
+    assert best["best"].to_dict() == {50: "amortized-multi-start", 150: "amortized-multi-start"}
+    assert best["solved"].to_dict() == {50: 0.8, 150: 1.0}
+    assert (best["unknowns"] == 2).all()
+    rows.loc[(rows["method"] == "multi-start@50") & (rows["instance"] < 6), "solved"] = True
+    closer = best_table(budget_table(rows)).set_index("budget")
+    assert closer.loc[50, "best"] == "amortized-multi-start, multi-start"
+    order = standing(budget_table(rows)).set_index(["method", "budget"])
+    assert order.loc[("multi-start", 50), ["best", "of", "solved"]].tolist() == [1, 1, 0.6]
+    assert order.loc[("lbfgs", 150), ["best", "of", "solved"]].tolist() == [0, 1, 0.1]
+    assert "| amortized-multi-start | 1 of 1 · 80 % | 1 of 1 · 100 % |" in " ".join(
+        which_method(budget_table(rows)).split()
+    )
+
+
+def test_nobody_is_the_best_where_nothing_is_solved(rows: pd.DataFrame) -> None:
+    table = budget_table(rows.assign(solved=False))
+    assert (best_table(table)["best"] == "").all()
+    assert standing(table).empty
+
+
+def test_profiles_leave_out_instances_that_some_method_did_not_run_on(
+    rows: pd.DataFrame, tmp_path, monkeypatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "kerasjoint.experiments.which_method.profile",
+        lambda frame, ax: (drawn.append(frame), ax.plot(0, label="m"), ax.legend()),
+    )
+    more = rows.assign(problem="billiards")
+    more = more[(more["method"] != "lbfgs") | (more["instance"] < 7)]
+    draw_profiles(pd.concat([rows, more], ignore_index=True), tmp_path / "profiles.png")
+    assert [len(frame["instance"].unique()) for frame in drawn] == [17, 17]
+    assert [set(frame["method"]) for frame in drawn] == [
+        {"multi-start", "amortized-multi-start", "lbfgs"},
+        {"amortized-multi-start", "lbfgs"},
+    ]
