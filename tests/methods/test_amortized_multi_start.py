@@ -199,3 +199,22 @@ def test_the_minima_of_a_double_well(method: object, tmp_path) -> None:
     assert again.minima.equals(minima)
     assert found.to_frame()["confirmed"].all()
     assert LockstepLBFGS().solve(problem_set).confirmed is None
+
+
+@pytest.mark.parametrize(("size", "budget"), [(1, 300), (5, 500)])
+def test_the_default_budget_grows_with_the_unknowns(monkeypatch, size: int, budget: int) -> None:
+    class Found(Exception):
+        pass
+
+    def search(problem_set, from_guess, from_start, evaluations, *others):
+        raise Found(evaluations)
+
+    class Many(InverseProblem):
+        unknowns = (Unknown("u", (size,), scale=1.0),)
+
+        def forward(self, xi, x):
+            return xi["u"]
+
+    monkeypatch.setattr("kerasjoint.methods.amortized_multi_start.Search", search)
+    with pytest.raises(Found, match=str(budget)):
+        AmortizedMultiStart().solve(ProblemSet(Many(), {}, np.zeros((2, size))))
