@@ -197,7 +197,7 @@ def draw_landscape(axes: Axes, found: Landscape, *, gradient: bool = True) -> No
     axes.set_title(_title("loss" if shown is None else "loss and gradient", found), fontsize="medium")
     if shown is not None:
         twin = axes.twinx()
-        twin.plot(values, shown, color=SKY, lw=0.8)
+        twin.plot(values, shown, color=BLUE, lw=0.8)
         twin.set_ylabel("gradient", color=BLUE)
 
 
