@@ -20,7 +20,7 @@ from kerasjoint.plot.arguments import (
     check_solution,
     check_unknowns,
 )
-from kerasjoint.plot.styles import BLUE, GREY, NEUTRAL, ORANGE, RED, SKY, TRUE
+from kerasjoint.plot.styles import BLUE, GREY, NEUTRAL, ORANGE, RED, TRUE
 
 FloatArray = NDArray[np.float64]
 
