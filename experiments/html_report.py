@@ -46,10 +46,14 @@ def write_html(store: Store, figures: Sequence[Path]) -> Path:
     if not baselines.empty:
         page.heading("Baselines")
         page.table(baselines)
-    failed = store.failed()
-    if not failed.empty:
-        page.heading("Tasks without rows")
-        page.table(failed)
+    troubles = {
+        "Tasks without rows": store.failed(),
+        "Errors of simulators for single instances": store.simulator_errors(),
+    }
+    for title, table in troubles.items():
+        if not table.empty:
+            page.heading(title)
+            page.table(table)
     page.heading("Settings")
     page.table(_settings(metadata))
     page.heading("Made with")

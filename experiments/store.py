@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError, WriteError
-from kerasjoint.experiments.failures import Failures
+from kerasjoint.experiments.failures import COLUMNS, Failures
 from kerasjoint.experiments.labels import Label, in_order
 from kerasjoint.experiments.plan import Task
 from kerasjoint.experiments.row_checks import check_rows, check_trace
@@ -162,6 +162,17 @@ class Store:
             return table
         view = self._folders.view()
         return table[~table["task"].isin([*view.packed, *(folder.name for folder in view.loose)])]
+
+    def simulator_errors(self) -> pd.DataFrame:
+        """Return one row per error that a simulator raised for single instances of a finished task, and how often."""
+        found = [
+            {"task": task}
+            | {name: metadata["settings"][name] for name in ("problem", "method", "n", "seed")}
+            | {"times": times, "reason": reason}
+            for task, metadata in self._folders.read(self._metadata).items()
+            for reason, times in metadata.get("simulator_errors", {}).items()
+        ]
+        return pd.DataFrame(found, columns=[*COLUMNS[:-1], "times", "reason"])
 
     def _figure_data_of(self, problem: str) -> Path:
         return self._figure_data / f"{Label(problem).slug}.npz"

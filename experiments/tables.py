@@ -161,12 +161,14 @@ def write_tables(
     compare: Callable[..., pd.DataFrame] = comparison_table,
     show: Callable[[pd.DataFrame], pd.DataFrame] = legible,
     failed: pd.DataFrame | None = None,
+    simulator_errors: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write ``baseline.csv``, and per problem ``<problem>.csv``, ``<problem>-by-n.csv`` and a part of ``tables.md``.
 
     ``compare`` and ``show`` make the table of a problem, and the same for reading: for tables with more columns.
-    ``failed``, tasks with the reason why they have no rows, are listed in ``failed.csv`` and ``tables.md``. An
-    interruption leaves the tables as they were.
+    ``failed``, tasks with the reason why they have no rows, and ``simulator_errors``, what simulators raised for single
+    instances of the others, are listed in ``failed.csv``, ``simulator-errors.csv`` and ``tables.md``. An interruption
+    leaves the tables as they were.
 
     Example
     -------
@@ -182,15 +184,25 @@ def write_tables(
             texts[name] = table.to_csv(index=False, float_format="%.6g")
             title = f"## {label.title}, {'by n' if per_n else 'mean over n'}"
             sections.append(f"{title}\n\n{show(table).to_markdown(index=False)}\n")
-    if failed is not None and not failed.empty:
-        texts["failed.csv"] = failed.to_csv(index=False)
-        shown = failed[["task", "reason"]].map(lambda text: " ".join(str(text).split()).replace("|", "\\|")[:300])
-        sections.append(f"## Tasks without rows\n\n{shown.to_markdown(index=False)}\n")
+    troubles = {
+        "failed.csv": ("Tasks without rows", failed),
+        "simulator-errors.csv": ("Errors of simulators for single instances", simulator_errors),
+    }
+    for name, (title, frame) in troubles.items():
+        if frame is not None and not frame.empty:
+            texts[name] = frame.to_csv(index=False)
+            shown = frame.drop(columns=["problem", "method", "n", "seed"]).map(_in_a_cell)
+            sections.append(f"## {title}\n\n{shown.to_markdown(index=False)}\n")
     texts["tables.md"] = "\n".join(sections)
     written = write_together(folder, texts)
-    if "failed.csv" not in texts:
-        (folder / "failed.csv").unlink(missing_ok=True)
+    for name in set(troubles) - set(texts):
+        (folder / name).unlink(missing_ok=True)
     return written
+
+
+def _in_a_cell(text: object) -> str:
+    """Return a text that may have many lines for a cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")[:300]
 
 
 def in_refined_comparison(frame: pd.DataFrame) -> pd.Series:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerasjoint import InverseProblem, ProblemSet, Unknown, wrap_numpy
 from kerasjoint.errors import SimulatorError, SimulatorWarning
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.preset import parse_preset
+from kerasjoint.experiments.store import Store
+from kerasjoint.experiments.tables import write_tables
 from kerasjoint.experiments.task_runs import TaskRuns
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.methods import LockstepLBFGS, Reparameterized
@@ -99,9 +102,21 @@ def test_what_it_learnt_is_no_part_of_a_problem():
     assert problem_fingerprint(used) == problem_fingerprint(Breaking(shape=None))
 
 
-def test_a_task_keeps_the_reasons():
+def test_a_task_keeps_the_reasons_and_the_tables_show_them(tmp_path):
     content = {"name": "broken", "problems": {f"{__file__}:Breaking": {"n": [4]}}, "methods": {"lockstep-lbfgs": {}}}
-    result = TaskRuns().attempt(plan(parse_preset(content, "test"))[0])
+    (task,) = plan(parse_preset(content, "test"))
+    result = TaskRuns().attempt(task)
     assert np.isposinf(result.rows["loss"]).tolist() == [False, True, False, True]
     (reason,) = result.metadata["simulator_errors"]
     assert reason == "wrap_numpy(decay): ArithmeticError: no equilibrium at step 3"
+    store = Store(tmp_path)
+    store.open_for([task])
+    store.write(task, result)
+    errors = store.simulator_errors()
+    assert errors[["task", "n", "reason"]].to_numpy().tolist() == [[task.name, 4, reason]]
+    assert errors["times"][0] >= 1
+    write_tables(store.rows(), tmp_path / "tables", simulator_errors=errors)
+    assert reason in (tmp_path / "tables" / "tables.md").read_text()
+    assert pd.read_csv(tmp_path / "tables" / "simulator-errors.csv")["reason"].tolist() == [reason]
+    write_tables(store.rows(), tmp_path / "tables", simulator_errors=errors[:0])
+    assert not (tmp_path / "tables" / "simulator-errors.csv").exists()
