@@ -10,8 +10,6 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # Nothing is written to the user's home, and every run of the tests compiles what it tests.
 os.environ["KERASJOINT_CACHE"] = "off"
-# Nothing is written to the user's home, and every run of the tests compiles what it tests.
-os.environ["KERASJOINT_CACHE"] = "off"
 
 import pytest
 from helpers import Decay, Rosenbrock, decay_set, rosenbrock_set

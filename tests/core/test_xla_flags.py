@@ -10,8 +10,16 @@ import pytest
 CODE = """
 import os
 flags = os.environ.get("XLA_FLAGS")
-from kerasjoint.problems import KuramotoSivashinsky
-problem_set = KuramotoSivashinsky(points=32, end=1.0, stored=2).sample(3, seed=0)
+import numpy as np, tensorflow as tf
+from kerasjoint import InverseProblem, ProblemSet, Unknown
+
+class Mixing(InverseProblem):
+    unknowns = (Unknown("a", (4,), scale=1.0),)
+
+    def forward(self, xi, x):
+        return tf.matmul(xi["a"], tf.constant(np.arange(32.0).reshape(4, 8), xi["a"].dtype))
+
+problem_set = ProblemSet(Mixing(), {}, np.ones((3, 8)))
 problem_set.value_and_gradient(problem_set.guess)
 assert os.environ.get("XLA_FLAGS") == flags, os.environ["XLA_FLAGS"]
 """
