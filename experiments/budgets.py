@@ -23,6 +23,8 @@ from kerasjoint.methods import METHODS
 from kerasjoint.plot import solved
 from kerasjoint.summary import cost_of, fraction
 
+SHARE = ["solved", "solved_low", "solved_high"]
+
 
 def write_budgets(folders: Sequence[Path], out: Path) -> list[Path]:
     """Write the tables of some runs, and a figure of each problem.
@@ -95,7 +97,7 @@ def confirmed_table(rows: pd.DataFrame) -> pd.DataFrame:
         table.append({"problem": problem, "method": method} | _right(part))
     for method, part in rows.groupby(rows["method"].map(lambda text: Label(text).base), sort=False):
         table.append({"problem": "all", "method": method} | _right(part))
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, columns=["problem", "method", "confirmed", *SHARE])
 
 
 def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
@@ -113,6 +115,8 @@ def legible(table: pd.DataFrame, sure: pd.DataFrame) -> str:
         wide.columns = [f"n = {n}" for n in wide.columns]
         wide.index.name = "solved in % [interval] · cost · seconds"
         sections.append(f"## {Label(str(problem)).title}\n\n{wide.reset_index().to_markdown(index=False)}\n")
+    if sure.empty:
+        return "\n".join(sections)
     solved = _percent(sure, 2)
     shown = sure[["problem", "method", "confirmed"]].assign(**{"solved in % [interval]": solved})
     sections.append(f"## Confirmed, and of these solved\n\n{shown.to_markdown(index=False)}\n")
@@ -149,5 +153,5 @@ def _right(part: pd.DataFrame) -> dict[str, float]:
 
 def _percent(table: pd.DataFrame, digits: int) -> list[str]:
     """Return the share solved and its interval in percent."""
-    shares = 100 * table[["solved", "solved_low", "solved_high"]].to_numpy(dtype=np.float64)
+    shares = 100 * table[SHARE].to_numpy(dtype=np.float64)
     return [f"{share:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" for share, low, high in shares]

@@ -79,6 +79,11 @@ def test_the_best_of_each_budget_are_those_whose_interval_reaches_the_highest_sh
     )
 
 
+def test_where_nothing_is_confirmed_nothing_is_said_of_it(rows: pd.DataFrame) -> None:
+    rows["confirmed"] = pd.array([None] * len(rows), dtype="boolean")
+    assert "Confirmed" not in legible(budget_table(rows), confirmed_table(rows))
+
+
 def test_nobody_is_the_best_where_nothing_is_solved(rows: pd.DataFrame) -> None:
     table = budget_table(rows.assign(solved=False))
     assert (best_table(table)["best"] == "").all()
