@@ -40,6 +40,8 @@ nb_execution_cache_path = str(HERE.parent / "build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+# What TensorFlow logs when it starts. A page that has something to say prints it.
+nb_output_stderr = "remove"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -51,11 +53,12 @@ linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
 
 
 def escape_formulas(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Let bars and stars in docstrings, as in |a - b|, stand for themselves; code stays as it is."""
+    """Let bars and stars in docstrings, as in |a - b|, stand for themselves; code and emphasis stay as they are."""
     for k, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
-            parts = re.split(r"(``.*?``)", line)
-            lines[k] = "".join(part if part.startswith("``") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
+            parts = re.split(r"(``.*?``|(?<![\w*])\*\w[^*]*\*(?!\w))", line)
+            parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+            lines[k] = "".join(parts)
 
 
 def setup(app: Any) -> None:

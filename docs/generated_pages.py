@@ -21,7 +21,13 @@ from kerasjoint.plot.styles import BLUE, NEUTRAL
 from kerasjoint.problems import PROBLEMS
 
 ROOT = Path(__file__).resolve().parents[1]
-STORES = ("reports/solve/solve", "reports/solve/solve-chaos", "reports/solve/solve-many", "reports/paper")
+STORES = (
+    "reports/suite/suite",
+    "reports/solve/solve",
+    "reports/solve/solve-chaos",
+    "reports/solve/solve-many",
+    "reports/paper",
+)
 ROOMS = ("models", "problems", "experiments")
 # Where each room is drawn: what is higher imports what is lower.
 PLACES = {
@@ -37,12 +43,24 @@ ENTRY_POINTS = {"solving", "minimization", "refinement", "reporting", "sharding"
 
 
 def write_pages(docs: Path) -> None:
-    """Write ``generated/``: a page and a picture for each problem, and the import graph."""
+    """Write ``generated/``: a page and a picture for each problem, a table of them, and the import graph."""
     folder = docs / "generated"
     folder.mkdir(exist_ok=True)
-    for name in sorted(name for name in PROBLEMS if not name.endswith("-light")):
+    names = sorted(name for name in PROBLEMS if not name.endswith("-light"))
+    for name in names:
         _write(folder / f"{name}.md", problem_page(name, _picture(name, folder)))
+    _write(folder / "problems.txt", problem_table(names))
     draw_import_graph(folder / "imports.png")
+
+
+def problem_table(names: list[str]) -> str:
+    """Return one row per problem with its picture, the unknowns of an instance and what is sought, in MyST."""
+    rows = [
+        f"| [![{name}](generated/{name}.png)](generated/{name}.md) | [{name}](generated/{name}.md) | "
+        f"{PROBLEMS.load(name)().space.size} | {PROBLEMS.summary(name)} |"
+        for name in names
+    ]
+    return "\n".join(["| | problem | unknowns | what is sought |", "| --- | --- | --- | --- |", *rows, ""])
 
 
 def problem_page(name: str, picture: str) -> str:

@@ -130,7 +130,7 @@ def draw_budgets(table: pd.DataFrame, path: Path) -> None:
     table = table.assign(method=[Label(method).title for method in table["method"]])
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.05):
         figure, grid = plt.subplots(
-            2, len(sizes), figsize=(2.6 * len(sizes) + 1, 5.2), sharey=True, squeeze=False, layout="constrained"
+            2, len(sizes), figsize=(max(2.6 * len(sizes) + 1, 5), 5.6), sharey=True, squeeze=False, layout="constrained"
         )
         for (row, column), axes in np.ndenumerate(grid):
             solved(table[table["n"] == sizes[column]], ("evaluations", "seconds")[row], ax=axes)
@@ -140,7 +140,7 @@ def draw_budgets(table: pd.DataFrame, path: Path) -> None:
             if column > 0:
                 axes.set_ylabel("")
         handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(sizes) + 1, 4), frameon=False)
         figure.suptitle(Label(str(table["problem"].iloc[0])).title)
         with atomic_path(path) as whole:
             figure.savefig(whole, dpi=160)

@@ -55,3 +55,11 @@ def test_the_best_method_is_that_of_the_stored_table(pages) -> None:
     here = table[(table["problem"] == "billiards") & (table["n"] == 256)]
     best = here[here["solved"] == here["solved"].max()].sort_values("cost").iloc[0]
     assert f"best method: `{best['method']}` | {best['solved']:.0%}" in pages.difficulty("billiards")
+
+
+def test_the_gallery_has_every_problem_and_its_unknowns(pages) -> None:
+    rows = pages.problem_table(["lorenz-96", "wave-packet"]).splitlines()[2:]
+    assert [row.split(" | ")[1:3] for row in rows] == [
+        ["[lorenz-96](generated/lorenz-96.md)", "40"],
+        ["[wave-packet](generated/wave-packet.md)", "1"],
+    ]
