@@ -22,10 +22,11 @@ from kerasjoint.problems import PROBLEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 STORES = (
-    "reports/suite/suite",
     "reports/solve/solve",
     "reports/solve/solve-chaos",
+    "reports/solve/solve-flow",
     "reports/solve/solve-many",
+    "reports/suite/suite",
     "reports/paper",
 )
 ROOMS = ("models", "problems", "experiments")
@@ -123,9 +124,9 @@ def _picture(name: str, folder: Path) -> str:
     stored = [ROOT / source / "figure-data" / f"{one}.npz" for one in (name, f"{name}-light") for source in STORES]
     found = next((path for path in stored if path.is_file()), None)
     if found is None:
-        from kerasjoint.experiments.figure_data import figure_data
+        from kerasjoint.experiments.figure_data import example_data
 
-        data = figure_data(PROBLEMS.load(name)())
+        data = example_data(PROBLEMS.load(name)())
     else:
         data = read_npz(found)
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
