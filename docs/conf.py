@@ -54,8 +54,14 @@ linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
 
 def escape_formulas(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Let bars and stars in docstrings, as in |a - b|, stand for themselves; code and emphasis stay as they are."""
+    literal = None  # The indentation of the line that a block of code follows.
     for k, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+        indentation = len(line) - len(line.lstrip())
+        if literal is not None and line.strip() and indentation <= literal:
+            literal = None
+        if literal is None and line.rstrip().endswith("::"):
+            literal = indentation
+        elif literal is None and not line.lstrip().startswith((">>>", "...")):
             parts = re.split(r"(``.*?``|(?<![\w*])\*\w[^*]*\*(?!\w))", line)
             parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
             lines[k] = "".join(parts)

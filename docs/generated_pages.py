@@ -68,11 +68,11 @@ def problem_page(name: str, picture: str) -> str:
     """Return the page of a problem, in MyST."""
     problem = PROBLEMS.load(name)
     module, attribute = problem.__module__, problem.__qualname__
-    twin = f"{name}-light"
+    twin, summary = f"{name}-light", PROBLEMS.summary(name)
     light = f" `{twin}` is {PROBLEMS.summary(twin)}." if twin in PROBLEMS else ""
     return (
-        f"# {name}\n\n{PROBLEMS.summary(name).capitalize()}.{light}\n\n"
-        f"![{PROBLEMS.summary(name)}]({picture})\n\n"
+        f"# {name}\n\n{summary[0].upper()}{summary[1:]}.{light}\n\n"
+        f"![{summary}]({picture})\n\n"
         f"```python\nimport kerasjoint\nfrom kerasjoint.problems import {attribute}\n\n"
         f"problem_set = {attribute}().sample(64, seed=0)\nsolution = kerasjoint.solve(problem_set)\n"
         f"kerasjoint.plot.statuses(solution)\n```\n\n"
