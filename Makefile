@@ -13,7 +13,7 @@ run: $(READY)
 	$(BIN)/kerasjoint run --preset quick
 
 # A process for each of two cores: what XLA compiles is compiled on one.
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test: $(READY)
 	$(PYTEST)

@@ -14,6 +14,7 @@ from kerasjoint.models import ReparameterizedModel
 from kerasjoint.models.streaming import mean_and_deviation
 
 N = 22
+SMALL = {"widths": (16,)}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_multi_start_goes_through_the_slabs(whole, on_disk):
 def test_training_adds_up_the_gradients_of_the_slabs(whole, on_disk, settings):
     losses, xi = [], []
     for problem_set in (whole, on_disk):
-        model = ReparameterizedModel.for_problem_set(problem_set, "dense", seed=2)
+        model = ReparameterizedModel.for_problem_set(problem_set, "dense", SMALL, seed=2)
         model.compile(keras.optimizers.SGD(1e-4), **settings)
         with pytest.MonkeyPatch.context() as patch:
             if problem_set is whole:
@@ -104,9 +105,9 @@ def test_training_adds_up_the_gradients_of_the_slabs(whole, on_disk, settings):
 
 
 def test_the_method_trains_on_slabs_and_a_network_that_couples_instances_on_all(on_disk):
-    solution = Reparameterized(epochs=4, network="dense").solve(on_disk)
+    solution = Reparameterized(epochs=4, network="dense", network_options=SMALL).solve(on_disk)
     assert (solution.loss <= on_disk.objective(on_disk.guess)).all()
-    model = ReparameterizedModel.for_problem_set(on_disk, "convolutional")
+    model = ReparameterizedModel.for_problem_set(on_disk, "convolutional", {"widths": (4,), "hidden": 8})
     model.compile()
     assert np.isfinite(model.fit(on_disk, epochs=2, verbose=0).history["loss"]).all()
 

@@ -17,11 +17,12 @@ from kerasjoint.experiments.task_folders import ONE
 
 @pytest.fixture(scope="session")
 def preset() -> Preset:
+    learned = {"epochs": 20, "network_options": {"widths": [16]}}
     content = {
         "name": "tiny",
         "seeds": 2,
         "problems": {"billiards": {"n": [2, 4]}},
-        "methods": {"lbfgs": {}, "scipy-lbfgs": {}, "reparameterized": {"epochs": 20}, "supervised": {"epochs": 20}},
+        "methods": {"lbfgs": {}, "scipy-lbfgs": {}, "reparameterized": learned, "supervised": learned},
     }
     return parse_preset(content, "test")
 

@@ -90,10 +90,10 @@ def test_variants_differ_in_their_options_alone(tmp_path):
                 "wave-packet@quiet": {
                     "n": [3],
                     "options": {"noise": 0.01},
-                    "methods": {"lbfgs@one": {"history_size": 2}},
+                    "methods": {"scipy-lbfgs@one": {"history_size": 2}},
                 },
             },
-            "methods": {"lbfgs": {}, "lbfgs@one": {"max_iterations": 1}},
+            "methods": {"scipy-lbfgs": {}, "scipy-lbfgs@one": {"max_iterations": 1}},
         },
         "test",
     )
@@ -105,8 +105,8 @@ def test_variants_differ_in_their_options_alone(tmp_path):
     rows = store.rows()
     assert list(dict.fromkeys(rows["problem"])) == ["wave-packet", "wave-packet@quiet"]
     iterations = rows.groupby(["problem", "method"])["iterations"].max().unstack()
-    assert (iterations["lbfgs@one"] == 1).all()
-    assert (iterations["lbfgs"] > 1).all()
+    assert (iterations["scipy-lbfgs@one"] == 1).all()
+    assert (iterations["scipy-lbfgs"] > 1).all()
     truth = rows.groupby("problem")["truth"].apply(lambda column: np.concatenate(column.to_list()).tolist())
     assert truth.iloc[0] == truth.iloc[1]
     loss = rows.groupby("problem")["loss"].min()
@@ -114,7 +114,7 @@ def test_variants_differ_in_their_options_alone(tmp_path):
     write_tables(rows, store.folder / "tables")
     assert {path.stem for path in write_figures(store, store.folder / "figures")} == set(rows["problem"])
     table = comparison_table(rows, "wave-packet", per_n=False)
-    assert table["method"].tolist() == ["lbfgs", "lbfgs@one"]
+    assert table["method"].tolist() == ["scipy-lbfgs", "scipy-lbfgs@one"]
 
 
 def test_methods_share_the_data_and_nothing_else_does(preset):

@@ -16,7 +16,10 @@ from kerasjoint.methods.neural_adjoint import NeuralAdjoint, _surrogate_set
 from kerasjoint.methods.supervised import training_seed
 from kerasjoint.models import SurrogateModel
 
+pytestmark = pytest.mark.usefixtures("few_batch_sizes")
+
 EPOCHS = 20
+SMALL = {"network": "dense", "network_options": {"widths": (16, 16)}}
 LEARNERS = [name for name in METHODS if not METHODS.load(name).refined]
 MATRIX = [(method, problem) for method in METHODS for problem in ("wave-packet", "billiards")]
 
@@ -116,10 +119,10 @@ def test_a_run_leaves_nothing_behind_for_the_next(problem_sets, solved, method: 
     "method", ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "lockstep-lm", "scipy-lbfgs"]
 )
 def test_a_second_problem_set_of_equal_shapes_traces_nothing(method: str) -> None:
-    problem = TracedSampled()
-    made(method).solve(problem.sample(4, 0), seed=0)
+    problem, options = TracedSampled(), SMALL if method in LEARNERS else {}
+    made(method, **options).solve(problem.sample(4, 0), seed=0)
     traces = problem.traces
-    made(method).solve(problem.sample(4, 1), seed=1)
+    made(method, **options).solve(problem.sample(4, 1), seed=1)
     assert problem.traces == traces
 
 
@@ -174,7 +177,7 @@ class FragileSampled(Fragile):
 @pytest.mark.parametrize("method", LEARNERS)
 def test_one_bad_instance_is_survived(method: str) -> None:
     problem_set = fragile_set(FragileSampled(), [0, 0, 1, 0])
-    solution = made(method).solve(problem_set)
+    solution = made(method, **SMALL).solve(problem_set)
     assert np.isposinf(solution.loss).tolist() == [False, False, True, False]
     assert np.isfinite(solution.xi).all()
     if method == "reparameterized":
@@ -183,7 +186,7 @@ def test_one_bad_instance_is_survived(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", [NeuralAdjoint(epochs=20, keep_start=True), MultiStart(evaluations=60)], ids=lambda one: one.name
+    "method", [NeuralAdjoint(epochs=20, keep_start=True, **SMALL), MultiStart(evaluations=60)], ids=lambda one: one.name
 )
 def test_one_bad_instance_changes_no_other(method: Method) -> None:
     problem, others = FragileSampled(), [0, 1, 3, 4, 5]

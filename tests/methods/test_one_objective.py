@@ -20,15 +20,21 @@ from kerasjoint import (
     wrap_numpy,
 )
 from kerasjoint.methods import (
+    CMAES,
     METHODS,
     AmortizedMultiStart,
+    BasinHopping,
+    DifferentialEvolution,
     LockstepLBFGS,
+    MultiLevelSingleLinkage,
     MultiStart,
     NeuralAdjoint,
     Reparameterized,
     ScipyLBFGS,
     Supervised,
 )
+
+pytestmark = pytest.mark.usefixtures("few_batch_sizes")
 
 PLACES = np.linspace(-1, 1, 12)
 MEAN, SPREAD = np.array([200.0, 0.5, 0.02]), np.array([80.0, 0.4, 0.01])
@@ -78,15 +84,20 @@ def most_probable(problem_set: ProblemSet) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def parabolas() -> ProblemSet:
-    return Parabola().sample(8, seed=0)
+    return Parabola().sample(4, seed=0)
 
 
+SMALL = {"network": "dense", "network_options": {"widths": (16, 16)}}
 SHORT = {
-    "reparameterized": Reparameterized(epochs=20),
-    "supervised": Supervised(epochs=20),
-    "neural-adjoint": NeuralAdjoint(epochs=20),
+    "reparameterized": Reparameterized(epochs=10, **SMALL),
+    "supervised": Supervised(epochs=10, **SMALL),
+    "neural-adjoint": NeuralAdjoint(epochs=10, **SMALL),
     "multi-start": MultiStart(evaluations=150),
     "amortized-multi-start": AmortizedMultiStart(evaluations=150, steps=20),
+    "basin-hopping": BasinHopping(evaluations=60),
+    "multi-level-single-linkage": MultiLevelSingleLinkage(evaluations=60),
+    "cma-es": CMAES(evaluations=200),
+    "differential-evolution": DifferentialEvolution(evaluations=200),
 }
 
 
@@ -176,8 +187,8 @@ def test_host_calls_are_as_many_as_evaluations() -> None:
 
 
 def test_a_simulator_without_any_gradient_gets_the_methods_that_need_none() -> None:
-    problem_set = Wrapped(wrap_numpy(decay)).sample(32, seed=0)
-    for method in (Supervised(epochs=300), NeuralAdjoint(epochs=300)):
+    problem_set = Wrapped(wrap_numpy(decay)).sample(16, seed=0)
+    for method in (Supervised(epochs=100, **SMALL), NeuralAdjoint(epochs=100, **SMALL)):
         solution = solve(problem_set, method, seed=0)
         assert solution.loss.mean() < problem_set.objective(problem_set.guess).mean()
         assert set(solution.status) == {Status.TRAINED}
@@ -210,13 +221,13 @@ class Sensors(InverseProblem):
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_takes_predictions_that_are_structures(name: str) -> None:
-    problem_set = Sensors().sample(16, seed=0)
+    problem_set = Sensors().sample(4, seed=0)
     solution = solve(problem_set, SHORT.get(name, name), seed=1)
     np.testing.assert_allclose(solution.xi, problem_set.truth, rtol=1e-6)
 
 
 def test_the_surrogate_learns_structures() -> None:
     problem_set = Sensors().sample(64, seed=0)
-    solution = NeuralAdjoint(epochs=2000, learning_rate=3e-3).solve(problem_set, seed=1)
+    solution = NeuralAdjoint(epochs=500, learning_rate=1e-2, **SMALL).solve(problem_set, seed=1)
     assert np.median(np.abs(solution.xi - problem_set.truth)) < 0.1
     assert set(solution.evaluations) == {2}

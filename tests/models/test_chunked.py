@@ -14,7 +14,7 @@ from kerasjoint.models import ReparameterizedModel
 
 
 def model_for(problem_set: ProblemSet, rate: float = 1e-2) -> ReparameterizedModel:
-    options = {"widths": (16, 16), "frequencies": 1, "start_at_zero": False}
+    options = {"widths": (16,), "frequencies": 1, "start_at_zero": False}
     model = ReparameterizedModel.for_problem_set(problem_set, "dense", options)
     model.compile(optimizer=keras.optimizers.Adam(rate))
     return model

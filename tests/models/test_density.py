@@ -37,19 +37,31 @@ def examples(problem: InverseProblem, n: int, noise: float, seed: int = 0) -> Pr
     return ProblemSet(problem, {"v": v}, y, truth=u)
 
 
-def fitted(problem_set: ProblemSet, epochs: int = 800, **options: object) -> MixtureDensityModel:
-    model = MixtureDensityModel.for_problem_set(problem_set, network_options={"width": 32, "blocks": 2}, **options)
+def fitted(
+    problem_set: ProblemSet, epochs: int = 800, width: int = 32, blocks: int = 2, **options: object
+) -> MixtureDensityModel:
+    network_options = {"width": width, "blocks": blocks}
+    model = MixtureDensityModel.for_problem_set(problem_set, network_options=network_options, **options)
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
     model.fit(problem_set, epochs=epochs, verbose=0)
     return model
 
 
-def test_the_density_is_that_of_scipys_normals() -> None:
-    problem_set = examples(Line(), 5, 0.0)
-    model = fitted(problem_set, epochs=1, components=3)
+@pytest.fixture(scope="module")
+def lines() -> ProblemSet:
+    return examples(Line(), 6, 0.0)
+
+
+@pytest.fixture(scope="module")
+def model(lines: ProblemSet) -> MixtureDensityModel:
+    return fitted(lines, epochs=5, components=3)
+
+
+def test_the_density_is_that_of_scipys_normals(model: MixtureDensityModel, lines: ProblemSet) -> None:
+    problem_set = lines
     inputs = model._named_inputs(problem_set)
     log_weight, mean, deviation = (part.numpy() for part in model.mixture(inputs))
-    z = np.linspace(-1, 1, 5)[:, None]
+    z = np.linspace(-1, 1, 6)[:, None]
     density = np.sum(np.exp(log_weight) * norm.pdf(z, mean[..., 0], deviation[..., 0]), axis=1)
     np.testing.assert_allclose(model.log_density(inputs, tf.constant(z, tf.float32)), np.log(density), rtol=1e-4)
 
@@ -76,9 +88,8 @@ def test_it_proposes_both_of_two_solutions() -> None:
     assert near[clear].mean() > 0.8
 
 
-def test_proposals_are_means_by_weight_and_then_samples() -> None:
-    problem_set = examples(Line(), 6, 0.0)
-    model = fitted(problem_set, epochs=5, components=3)
+def test_proposals_are_means_by_weight_and_then_samples(model: MixtureDensityModel, lines: ProblemSet) -> None:
+    problem_set = lines
     log_weight, mean, _ = (part.numpy() for part in model.mixture(model._named_inputs(problem_set)))
     starts = model.propose(problem_set, 10, seed=0)
     assert starts.shape == (6, 10, 1)
@@ -92,7 +103,7 @@ def test_proposals_are_means_by_weight_and_then_samples() -> None:
 
 def test_saving_and_loading(tmp_path: Path) -> None:
     problem_set = examples(Line(), 32, 0.1)
-    model = fitted(problem_set, epochs=5, components=2, batch=16, noise=0.2)
+    model = fitted(problem_set, epochs=5, width=8, blocks=1, components=2, batch=16, noise=0.2)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()

@@ -22,6 +22,9 @@ class Sized(Decay):
         return x["size"][:, None] * super().forward(xi, x)
 
 
+SMALL = {"network": "dense", "network_options": {"widths": (32,)}}
+
+
 @pytest.fixture(scope="module")
 def sized() -> ProblemSet:
     """Sixteen decays, one of them a million times larger."""
@@ -30,7 +33,7 @@ def sized() -> ProblemSet:
 
 
 def model_of(problem_set: ProblemSet, **settings: bool) -> ReparameterizedModel:
-    model = ReparameterizedModel.for_problem_set(problem_set, "dense", **settings)
+    model = ReparameterizedModel.for_problem_set(problem_set, **SMALL, **settings)
     model.compile(keras.optimizers.Adam(3e-3))
     return model
 
@@ -54,7 +57,7 @@ def test_scaled_training_begins_with_a_loss_of_one_each_and_serves_the_small_one
     scaled = model.solution(sized)
     at_guess = sized.objective(sized.guess)
     with pytest.warns(ScaleWarning):
-        plain = Reparameterized(epochs=300, learning_rate=3e-3, network="dense").solve(sized)
+        plain = Reparameterized(epochs=300, learning_rate=3e-3, **SMALL).solve(sized)
     # Of the last iterates: on its way the training for the large one passes by the solutions of others.
     left = [np.median(np.delete(one.last.loss / at_guess, 5)) for one in (plain, scaled)]
     assert left[1] < 0.1 * left[0]
@@ -71,7 +74,7 @@ def test_the_setting_is_saved_and_is_one_of_the_method(sized, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.scale_instances
     np.testing.assert_array_equal(loaded.predict(sized), model.predict(sized))
-    found = Reparameterized(epochs=2, learning_rate=3e-3, network="dense", scale_instances=True).solve(sized)
+    found = Reparameterized(epochs=2, learning_rate=3e-3, **SMALL, scale_instances=True).solve(sized)
     np.testing.assert_array_equal(found.xi, model.solution(sized).xi)
     with pytest.raises(ArgumentError, match="scale_instances: expected True or False"):
         Reparameterized(scale_instances="yes")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pandas as pd
@@ -9,7 +12,7 @@ import pytest
 import tensorflow as tf
 from helpers import Decay, Fragile, Traced, decay_set, fragile_set
 
-from kerasjoint import ArgumentError, ProblemSet, Status
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status
 from kerasjoint.models import ReparameterizedModel, SupervisedModel, SurrogateModel
 from kerasjoint.models.base import ProblemSetModel
 from kerasjoint.models.epochs import SparseCallback
@@ -42,8 +45,37 @@ class Watch(keras.callbacks.Callback):
         self.seen.append(("end", logs["loss"]))
 
 
-@pytest.mark.parametrize("problem", ["decay", "wave-packet", "billiards"])
-@EVERY_MODEL
+class Trained(NamedTuple):
+    """A model after twelve epochs, seen by a callback, and what it was then; tests may train it on."""
+
+    model: ProblemSetModel
+    initial: list[np.ndarray]
+    losses: list[float]
+    weights: list[np.ndarray]
+    seen: list[tuple[str, object]]
+    solution: Solution | None
+
+
+@pytest.fixture(scope="module")
+def trained(decay: ProblemSet) -> object:
+    """Train one model of each class on the decays."""
+
+    def train(model_class: type[ProblemSetModel]) -> Trained:
+        model, watch = small(model_class, decay), Watch()
+        model.build()
+        initial = model.get_weights()
+        losses = model.fit(decay, epochs=12, verbose=0, callbacks=[watch]).history["loss"]
+        solution = None if model_class is SurrogateModel else model.solution(decay)
+        return Trained(model, initial, losses, model.get_weights(), watch.seen, solution)
+
+    return cache(train)
+
+
+# What is not here is in test_matrix.py and test_saving.py.
+@pytest.mark.parametrize(
+    ("model_class", "problem"),
+    [*((model, "decay") for model in MODELS), (SupervisedModel, "billiards"), (SurrogateModel, "billiards")],
+)
 def test_fitting_reduces_the_loss(problem_sets, model_class, problem: str) -> None:
     problem_set = problem_sets[problem]
     model = small(model_class, problem_set, rate=3e-3)
@@ -52,15 +84,13 @@ def test_fitting_reduces_the_loss(problem_sets, model_class, problem: str) -> No
     assert np.mean(losses[-5:]) < 0.95 * losses[0]
 
 
-def test_the_joint_loss_is_the_sum_over_the_instances(decay: ProblemSet) -> None:
-    model = small(ReparameterizedModel, decay)
-    losses = model.fit(decay, epochs=1, verbose=0).history["loss"]
-    assert losses[0] == pytest.approx(decay.objective(decay.guess).sum(), rel=1e-5)
+def test_the_joint_loss_is_the_sum_over_the_instances(trained, decay: ProblemSet) -> None:
+    assert trained(ReparameterizedModel).losses[0] == pytest.approx(decay.objective(decay.guess).sum(), rel=1e-5)
 
 
-def test_the_supervised_loss_is_the_distance_in_normalised_coordinates(decay: ProblemSet) -> None:
-    losses = small(SupervisedModel, decay).fit(decay, epochs=1, verbose=0).history["loss"]
-    assert losses[0] == pytest.approx(np.sum(decay.problem.space.to_z(decay.truth, decay.guess) ** 2), rel=1e-5)
+def test_the_supervised_loss_is_the_distance_in_normalised_coordinates(trained, decay: ProblemSet) -> None:
+    expected = np.sum(decay.problem.space.to_z(decay.truth, decay.guess) ** 2)
+    assert trained(SupervisedModel).losses[0] == pytest.approx(expected, rel=1e-5)
 
 
 def plain_descent(problem_set: ProblemSet) -> ReparameterizedModel:
@@ -138,16 +168,16 @@ def test_the_surrogate_puts_out_observations_in_their_own_units(billiards: Probl
 
 
 @EVERY_MODEL
-def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(decay: ProblemSet, model_class) -> None:
-    results = []
-    for seed, callbacks in ((0, []), (0, [keras.callbacks.Callback()]), (1, [])):
-        model = small(model_class, decay, seed=seed)
-        history = model.fit(decay, epochs=11, verbose=0, callbacks=callbacks)
-        assert history.epoch == list(range(11))
-        results.append((history.history["loss"], model.get_weights()))
-    assert results[0][0] == results[1][0] != results[2][0]
-    for first, again in zip(results[0][1], results[1][1], strict=True):
-        np.testing.assert_array_equal(first, again)
+def test_the_seed_fixes_every_bit_whatever_the_length_of_a_run(trained, decay: ProblemSet, model_class) -> None:
+    """With a callback every epoch is a run; without, up to ten of them are."""
+    first, again, other = trained(model_class), small(model_class, decay), small(model_class, decay, seed=1)
+    history = again.fit(decay, epochs=12, verbose=0)
+    assert history.epoch == list(range(12))
+    assert history.history["loss"] == first.losses
+    for weight, expected in zip(again.get_weights(), first.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    other.build()
+    assert any((one != weight).any() for one, weight in zip(first.initial, other.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize(("condition", "periodic"), [((4,), [0]), ((16,), [0]), ((32, 32), None)], ids=str)
@@ -163,25 +193,22 @@ def test_periodic_axes_are_those_of_the_observation(condition: tuple[int, ...], 
     assert model.network_options.get("periodic") == periodic
 
 
-def test_fitting_again_goes_on(decay: ProblemSet) -> None:
-    whole, parts = (small(ReparameterizedModel, decay) for _ in range(2))
-    expected = whole.fit(decay, epochs=10, verbose=0).history["loss"]
+def test_fitting_again_goes_on(trained, decay: ProblemSet) -> None:
+    whole, parts = trained(ReparameterizedModel), small(ReparameterizedModel, decay)
     first = parts.fit(decay, epochs=5, verbose=0)
-    second = parts.fit(decay, epochs=10, initial_epoch=5, verbose=0)
-    assert first.history["loss"] + second.history["loss"] == expected
-    assert second.epoch == [5, 6, 7, 8, 9]
-    assert parts.solution(decay).iterations.tolist() == [10] * 4
-    np.testing.assert_array_equal(parts.solution(decay).loss, whole.solution(decay).loss)
+    second = parts.fit(decay, epochs=12, initial_epoch=5, verbose=0)
+    assert first.history["loss"] + second.history["loss"] == whole.losses
+    assert second.epoch == [5, 6, 7, 8, 9, 10, 11]
+    assert parts.solution(decay).iterations.tolist() == [12] * 4
+    np.testing.assert_array_equal(parts.solution(decay).loss, whole.solution.loss)
 
 
-def test_chunks_train_like_the_whole(decay: ProblemSet) -> None:
+def test_chunks_train_like_the_whole(trained, decay: ProblemSet) -> None:
     problem = Decay()
     problem.chunk = 3
     chunked = ProblemSet(problem, decay.x, decay.y)
-    losses = [
-        small(ReparameterizedModel, one).fit(one, epochs=8, verbose=0).history["loss"] for one in (decay, chunked)
-    ]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    losses = small(ReparameterizedModel, chunked).fit(chunked, epochs=8, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, trained(ReparameterizedModel).losses[:8], rtol=1e-4)
 
 
 def test_no_tracing_in_a_second_fit_of_equal_shapes() -> None:
@@ -193,23 +220,23 @@ def test_no_tracing_in_a_second_fit_of_equal_shapes() -> None:
     assert problem.traces == traces
 
 
-def test_the_best_point_of_each_instance_is_kept(wave_packet: ProblemSet) -> None:
+def test_the_best_point_of_each_instance_is_kept(billiards: ProblemSet) -> None:
     """With a rate that overshoots, instances are best at different times; the model itself steps epoch by epoch."""
-    model, twin = (small(ReparameterizedModel, wave_packet, rate=0.1) for _ in range(2))
-    model.fit(wave_packet, epochs=20, verbose=0)
+    model, twin = (small(ReparameterizedModel, billiards, rate=0.1) for _ in range(2))
+    model.fit(billiards, epochs=20, verbose=0)
     seen = []
     record = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: seen.append(wave_packet.objective(twin.predict(wave_packet)))
+        on_epoch_begin=lambda epoch, logs: seen.append(billiards.objective(twin.predict(billiards)))
     )
-    twin.fit(wave_packet, epochs=20, verbose=0, callbacks=[record])
-    seen.append(wave_packet.objective(twin.predict(wave_packet)))
-    solution = model.solution(wave_packet)
+    twin.fit(billiards, epochs=20, verbose=0, callbacks=[record])
+    seen.append(billiards.objective(twin.predict(billiards)))
+    solution = model.solution(billiards)
     np.testing.assert_allclose(solution.loss, np.min(seen, axis=0), rtol=1e-5)
     np.testing.assert_allclose(solution.last.loss, seen[-1], rtol=1e-5)
     assert len(set(np.argmin(seen, axis=0))) > 1
-    np.testing.assert_array_equal(solution.xi, wave_packet.problem.space.to_xi(solution.z, wave_packet.guess))
+    np.testing.assert_array_equal(solution.xi, billiards.problem.space.to_xi(solution.z, billiards.guess))
     assert (solution.evaluations.tolist(), set(solution.status)) == ([20] * 4, {Status.TRAINED})
-    elsewhere = wave_packet.problem.sample(4, seed=1)
+    elsewhere = billiards.problem.sample(4, seed=1)
     estimate = model.solution(elsewhere)
     np.testing.assert_array_equal(estimate.xi, model.predict(elsewhere))
     assert set(estimate.status) == {Status.ESTIMATED}
@@ -217,11 +244,9 @@ def test_the_best_point_of_each_instance_is_kept(wave_packet: ProblemSet) -> Non
 
 
 @EVERY_MODEL
-def test_callbacks_see_every_epoch(decay: ProblemSet, model_class) -> None:
-    watch = Watch()
-    losses = small(model_class, decay).fit(decay, epochs=12, verbose=0, callbacks=[watch]).history["loss"]
-    assert watch.seen == [("begin", 12), *enumerate(losses), ("end", losses[11])]
-    assert losses == small(model_class, decay).fit(decay, epochs=12, verbose=0).history["loss"]
+def test_callbacks_see_every_epoch(trained, model_class) -> None:
+    losses = trained(model_class).losses
+    assert trained(model_class).seen == [("begin", 12), *enumerate(losses), ("end", losses[11])]
 
 
 def test_early_stopping_counts_epochs_and_rates_are_kept_for_each(decay: ProblemSet) -> None:
@@ -260,16 +285,15 @@ class Rate(SparseCallback):
         self.next_epoch = 2 * (epoch + 1)
 
 
-def test_a_sparse_callback_is_called_where_it_asks_and_at_the_end(decay: ProblemSet) -> None:
+def test_a_sparse_callback_is_called_where_it_asks_and_at_the_end(trained, decay: ProblemSet) -> None:
     rate = Rate()
-    small(ReparameterizedModel, decay).fit(decay, epochs=21, verbose=0, callbacks=[rate])
+    trained(ReparameterizedModel).model.fit(decay, epochs=21, verbose=0, callbacks=[rate])
     assert rate.seen == [1, 2, 4, 8, 16, 21]
 
 
 @EVERY_MODEL
-def test_evaluating_gives_the_loss_that_the_next_epoch_begins_with(decay: ProblemSet, model_class) -> None:
-    model = small(model_class, decay)
-    model.fit(decay, epochs=5, verbose=0)
+def test_evaluating_gives_the_loss_that_the_next_epoch_begins_with(trained, decay: ProblemSet, model_class) -> None:
+    model = trained(model_class).model
     loss = model.evaluate(decay)
     assert model.evaluate(decay, return_dict=True, verbose=0) == {"loss": loss}
     assert model.fit(decay, epochs=1, verbose=0).history["loss"][0] == pytest.approx(loss, rel=1e-4)
@@ -315,8 +339,8 @@ def test_a_term_of_the_models_own_is_refused(decay: ProblemSet) -> None:
         Tied.for_problem_set(decay)
 
 
-def test_progress_is_shown_only_if_wanted(decay: ProblemSet, capsys: pytest.CaptureFixture[str]) -> None:
-    model = small(ReparameterizedModel, decay)
+def test_progress_is_shown_only_if_wanted(trained, decay: ProblemSet, capsys: pytest.CaptureFixture[str]) -> None:
+    model = trained(ReparameterizedModel).model
     model.fit(decay, epochs=5, verbose=0)
     assert capsys.readouterr().out == ""
     model.fit(decay, epochs=5, verbose=2)
@@ -338,9 +362,9 @@ def test_progress_is_shown_only_if_wanted(decay: ProblemSet, capsys: pytest.Capt
     ],
 )
 def test_bad_arguments_of_fit_are_refused(
-    problem_sets, model_class, arguments: dict[str, object], message: str
+    trained, problem_sets, model_class, arguments: dict[str, object], message: str
 ) -> None:
-    model = small(model_class, problem_sets["decay"])
+    model = trained(model_class).model
     given = {"problem_set": problem_sets["decay"]} | arguments
     if isinstance(given["problem_set"], str):
         given["problem_set"] = problem_sets[given["problem_set"]]
