@@ -301,8 +301,9 @@ def _report(store: Store, *, html: bool = False) -> None:
 
     with _stoppable(f"stopped while writing tables and figures; kerasjoint report {store.folder} writes them"):
         rows = store.rows()
-        troubles = {"failed": store.failed(), "simulator_errors": store.simulator_errors()}
-        tables = write_tables(rows, store.folder / "tables", **troubles)
+        tables = write_tables(
+            rows, store.folder / "tables", failed=store.failed(), simulator_errors=store.simulator_errors()
+        )
         figures = write_figures(store, store.folder / "figures")
         print_tables(rows)
         say(f"Tables:  {', '.join(map(str, tables))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -132,7 +133,7 @@ def draw_profiles(rows: pd.DataFrame, path: Path) -> None:
         plt.close(figure)
 
 
-def _legend(panels: np.ndarray) -> tuple[list[object], list[str]]:
+def _legend(panels: np.ndarray) -> tuple[list[Any], list[str]]:
     """Return handles and names of all panels, each name once."""
     found = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     return list(found.values()), list(found)

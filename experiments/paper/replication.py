@@ -64,8 +64,8 @@ def write_replication(store: Store, benchmarks: Path | None = None) -> Path:
         raise ArgumentError("folder", f"a run of the preset {PRESET!r}", f"{store.folder}, of {', '.join(others)}")
     cost = cost_of_run(rows) if benchmarks is None else cost_of_benchmark(benchmarks)
     command = f"kerasjoint replication {store.folder}" + ("" if benchmarks is None else f" --cost {benchmarks}")
-    troubles = {"failed": store.failed(), "simulator_errors": store.simulator_errors()}
-    write_tables(rows, store.folder / "tables", comparison_with_paper, legible_with_paper, **troubles)
+    tables, raised = store.folder / "tables", store.simulator_errors()
+    write_tables(rows, tables, comparison_with_paper, legible_with_paper, store.failed(), raised)
     write_figures(store, store.folder / "figures")
     problems = list(dict.fromkeys(rows["problem"]))
     means = pd.concat([comparison_table(rows, problem, per_n=False) for problem in problems], ignore_index=True)
