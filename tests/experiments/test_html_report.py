@@ -18,7 +18,7 @@ def test_the_page_of_a_run_has_its_tables_figures_and_settings(store, tmp_path) 
         rows = "document.querySelectorAll('table')[3].rows"
         settings = f"Array.from({rows}, row => Array.from(row.cells, cell => cell.textContent))"
         frame = pd.DataFrame(browser.evaluate(settings)[1:]).set_index(1)
-        assert frame.loc["reparameterized", 3] == '{"epochs": 20}'
+        assert frame.loc["reparameterized", 3] == '{"epochs": 20, "network_options": {"widths": [16]}}'
         assert frame.loc["lbfgs", [5, 6]].tolist() == ["2, 4", "2"]
         assert f"kerasjoint report {store.folder} --html" in browser.evaluate("document.body.innerText")
         assert browser.messages == []

@@ -69,7 +69,7 @@ def test_narrowing_keeps_the_options_of_the_preset(preset):
     assert [(task.problem, task.method, task.n, task.seed) for task in tasks] == [
         ("billiards", "reparameterized", 8, 0)
     ]
-    assert tasks[0].method_options == {"epochs": 20}
+    assert tasks[0].method_options == {"epochs": 20, "network_options": {"widths": [16]}}
 
 
 def test_a_variant_that_the_preset_does_not_know_is_refused(preset):
