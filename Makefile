@@ -44,7 +44,7 @@ bench: $(BENCH_READY)
 
 # The site, in build/site: pages and tutorials run, warnings are errors.
 docs: $(DOCS_READY)
-	rm -rf build/site build/doctrees
+	rm -rf build/site build/doctrees build/notebooks
 	TF_CPP_MIN_LOG_LEVEL=3 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going -d build/doctrees -b html docs build/site
 	$(BIN)/python -m sphinx --fail-on-warning -d build/doctrees -b linkcheck docs build/linkcheck
 

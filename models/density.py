@@ -54,7 +54,7 @@ class MixtureDensityModel(ProblemSetModel):
     >>> model.compile(optimizer=keras.optimizers.Adam(1e-3))
     >>> model.fit(problem_set.problem.sample_training(4096, seed=1), epochs=2000)
     >>> model.propose(problem_set, count=16, seed=0).shape    # starts in normalised coordinates
-    (64, 16, 2)
+    (8, 16, 1)
     """
 
     def __init__(

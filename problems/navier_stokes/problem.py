@@ -84,6 +84,7 @@ class NavierStokes(InverseProblem):
 
     Example
     -------
+    >>> from kerasjoint.problems.navier_stokes import Box
     >>> problem_set = NavierStokes(obstacles=[Box(40, 60, 40, 55)]).sample(16, seed=0)
     >>> problem_set.x["initial"].shape, problem_set.y.shape
     ((16, 32, 64, 2), (16, 32, 64, 2))
