@@ -49,7 +49,7 @@ docs: $(DOCS_READY)
 	$(BIN)/python -m sphinx --fail-on-warning -d build/doctrees -b linkcheck docs build/linkcheck
 
 $(DOCS_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,torch]'
 	touch $(DOCS_READY)
 
 # Wheel and sdist, checked, installed without the checkout, and run.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kerasjoint.experiments.labels import Label
 from kerasjoint.experiments.store import Store
-from kerasjoint.experiments.tables import TOLERANCE, baseline_table, comparison_table, legible
+from kerasjoint.experiments.tables import TOLERANCE, TROUBLES, baseline_table, comparison_table, legible
 from kerasjoint.page import Page
 
 NAME = "report.html"
@@ -46,13 +46,9 @@ def write_html(store: Store, figures: Sequence[Path]) -> Path:
     if not baselines.empty:
         page.heading("Baselines")
         page.table(baselines)
-    troubles = {
-        "Tasks without rows": store.failed(),
-        "Errors of simulators for single instances": store.simulator_errors(),
-    }
-    for title, table in troubles.items():
+    for name, table in (("failed", store.failed()), ("simulator-errors", store.simulator_errors())):
         if not table.empty:
-            page.heading(title)
+            page.heading(TROUBLES[name])
             page.table(table)
     page.heading("Settings")
     page.table(_settings(metadata))

@@ -19,6 +19,8 @@ REFERENCES = ("lbfgs", "scipy-lbfgs", "lockstep-lbfgs")
 VARIANT = ["method", "role", "stage", "selection"]
 KEY = ["n", "seed", "instance"]
 FRACTIONS = ("better", "equal", "worse", "better_tol", "equal_tol", "worse_tol", "solved")
+# Titles of what went wrong, by the stem of its file.
+TROUBLES = {"failed": "Tasks without rows", "simulator-errors": "Errors of simulators for single instances"}
 TOLERANCE = f"|dL| <= {RELATIVE_TOLERANCE:g} max(L) + {ABSOLUTE_TOLERANCE:g}"
 
 
@@ -184,18 +186,15 @@ def write_tables(
             texts[name] = table.to_csv(index=False, float_format="%.6g")
             title = f"## {label.title}, {'by n' if per_n else 'mean over n'}"
             sections.append(f"{title}\n\n{show(table).to_markdown(index=False)}\n")
-    troubles = {
-        "failed.csv": ("Tasks without rows", failed),
-        "simulator-errors.csv": ("Errors of simulators for single instances", simulator_errors),
-    }
-    for name, (title, frame) in troubles.items():
+    troubles = {"failed": failed, "simulator-errors": simulator_errors}
+    for name, frame in troubles.items():
         if frame is not None and not frame.empty:
-            texts[name] = frame.to_csv(index=False)
+            texts[f"{name}.csv"] = frame.to_csv(index=False)
             shown = frame.drop(columns=["problem", "method", "n", "seed"]).map(_in_a_cell)
-            sections.append(f"## {title}\n\n{shown.to_markdown(index=False)}\n")
+            sections.append(f"## {TROUBLES[name]}\n\n{shown.to_markdown(index=False)}\n")
     texts["tables.md"] = "\n".join(sections)
     written = write_together(folder, texts)
-    for name in set(troubles) - set(texts):
+    for name in {f"{trouble}.csv" for trouble in troubles} - set(texts):
         (folder / name).unlink(missing_ok=True)
     return written
 

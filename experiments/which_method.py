@@ -54,8 +54,8 @@ def best_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``problem``, ``n``, ``unknowns``, ``budget``, ``solved`` (the highest share) and ``best``, the names
-        joined by commas, the highest share first.
+        Columns ``problem``, ``n``, ``unknowns``, ``budget``, ``solved`` (the highest share) and ``best``, a list of
+        names, the highest share first.
     """
     found = []
     for (problem, n), part in table.groupby(["problem", "n"], sort=False):
@@ -63,32 +63,32 @@ def best_table(table: pd.DataFrame) -> pd.DataFrame:
             here = at_budget(part, budget).sort_values("solved", ascending=False, kind="stable")
             most = here["solved"].max()
             names = here.loc[(here["solved_high"] >= most) & (most > 0), "method"]
-            unknowns = part["unknowns"].iloc[0]
-            found.append((problem, n, unknowns, int(budget), most, ", ".join(names)))
+            found.append((problem, n, part["unknowns"].iloc[0], int(budget), most, names.tolist()))
     return pd.DataFrame(found, columns=["problem", "n", "unknowns", "budget", "solved", "best"])
 
 
-def standing(table: pd.DataFrame) -> pd.DataFrame:
+def standing(table: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """Return for each method and budget on how many problem sets it is among the best, of how many, and its mean share.
 
     Parameters
     ----------
-    table
-        That of ``budget_table``.
+    table, best
+        Those of ``budget_table`` and ``best_table``.
     """
-    best, found = best_table(table), []
+    found = []
     for budget, sets in best[best["solved"] > 0].groupby("budget"):
         here = at_budget(table, str(budget)).merge(sets[["problem", "n", "best"]], on=["problem", "n"])
         for method, part in here.groupby("method", sort=False):
-            among = sum(method in names.split(", ") for names in part["best"])
+            among = sum(method in names for names in part["best"])
             found.append((method, budget, among, len(part), part["solved"].mean()))
     return pd.DataFrame(found, columns=["method", "budget", "best", "of", "solved"])
 
 
 def which_method(table: pd.DataFrame) -> str:
     """Return both tables as Markdown."""
-    best, order = best_table(table), standing(table)
-    best = best.assign(solved=[f"{100 * share:.0f}" for share in best["solved"]])
+    best = best_table(table)
+    order = standing(table, best)
+    shown = best.assign(solved=[f"{100 * share:.0f}" for share in best["solved"]], best=best["best"].str.join(", "))
     order["cell"] = [
         f"{among} of {of} · {100 * share:.0f} %"
         for among, of, share in zip(order["best"], order["of"], order["solved"], strict=True)
@@ -102,7 +102,7 @@ def which_method(table: pd.DataFrame) -> str:
         "share.\n\n"
         f"{wide.reset_index().to_markdown(index=False)}\n\n"
         "For each problem, the highest share solved in %, and the methods that are among the best:\n\n"
-        f"{best.to_markdown(index=False)}\n"
+        f"{shown.to_markdown(index=False)}\n"
     )
 
 
@@ -122,10 +122,12 @@ def draw_profiles(rows: pd.DataFrame, path: Path) -> None:
             ran = part.groupby("method")["problem"].nunique()
             part = part[part["method"].isin(ran.index[ran >= ran.max() / 2])]
             part = part[part.groupby(INSTANCE)["method"].transform("size") == part["method"].nunique()]
+            axes.set_title(f"budget {budget}: {len(part[INSTANCE].drop_duplicates())} instances")
+            if part.empty:
+                continue
             part = part.assign(instance=part.groupby(INSTANCE, sort=False).ngroup())
             profile(part[["method", "instance", "solved", "evaluations", "values"]], ax=axes)
             axes.get_legend().remove()
-            axes.set_title(f"budget {budget}: {part['instance'].nunique()} instances")
         handles, names = _legend(grid[0])
         figure.legend(handles, names, loc="outside right center", frameon=False)
         with atomic_path(path) as whole:

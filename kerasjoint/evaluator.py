@@ -244,7 +244,7 @@ class Evaluator:
             return False
         if function in JACOBIANS:
             self._uncompiled.add(function)
-            self._warn(f"the Jacobians of {self.problem.hook_name('forward')}", Route.TENSORFLOW, _reason(error))
+            self._warn(f"the Jacobian of {self.problem.hook_name('forward')}", Route.TENSORFLOW, _reason(error))
         else:
             self._leave(Route.TENSORFLOW, _reason(error))
         return True
@@ -375,5 +375,5 @@ def _shapes(data: Data) -> tuple[Any, ...]:
 def _reason(error: tf.errors.OpError) -> str:
     """Return the line of TensorFlow's report that says what XLA refused."""
     lines = str(error.message).splitlines()
-    signs = ("with op ", "No registered", "XLA")
+    signs = ("with op ", "No registered", "Cannot find", *REFUSALS)
     return next((line for sign in signs for line in lines if sign in line), lines[0]).strip()

@@ -23,7 +23,7 @@ from kerasjoint.summary import VALUE_COST
 Rows = NDArray[np.intp]
 
 FIRST_STEP = 0.1
-# The default budget. Measured on carbon dioxide (12 unknowns): 6 % solved with 300, with 1500 all that can be.
+# The default budget. Of carbon dioxide (12 unknowns, n = 16, seed 0) 300 solve 6 %, 1500 all but two windows.
 FEWEST_EVALUATIONS, EVALUATIONS_PER_UNKNOWN = 300, 100
 # The pilot of random starts: on so many instances, so many descents, for at most this share of the budget.
 PILOT, PILOT_STARTS, PILOT_SHARE = 8, 4, 0.2

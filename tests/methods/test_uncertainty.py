@@ -93,12 +93,12 @@ def test_it_is_the_covariance_of_curve_fit(absolute_sigma: bool, robust_loss: st
 
 
 def test_repeated_fits_scatter_as_it_says() -> None:
-    problem_set = fit_set(Fit(), 250, seed=1)
+    problem_set = fit_set(Fit(), 400, seed=1)
     solution = LockstepLM().solve(problem_set)
     known, estimated = solution.uncertainty(True), solution.uncertainty()
     np.testing.assert_allclose(solution.xi.std(axis=0), known.standard_errors.mean(axis=0), rtol=0.12)
     np.testing.assert_allclose(estimated.noise.mean(), 1.0, rtol=0.02)
-    np.testing.assert_array_equal(known.noise, np.ones(250))
+    np.testing.assert_array_equal(known.noise, np.ones(400))
     np.testing.assert_array_equal(solution.to_frame(known)["standard error rate"], known.standard_errors[:, 1])
     assert not any(column.startswith("standard error") for column in solution.to_frame())
 

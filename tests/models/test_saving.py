@@ -61,7 +61,9 @@ def outputs(model: ProblemSetModel, problem_set: ProblemSet) -> np.ndarray:
         (ReparameterizedModel, "convolutional", "wave-packet"),
         (ReparameterizedModel, "dense", "billiards"),
         (SupervisedModel, "convolutional", "wave-packet"),
+        (SupervisedModel, "dense", "billiards"),
         (SurrogateModel, "dense", "wave-packet"),
+        (SurrogateModel, "dense", "billiards"),
         (Weighted, "dense", "billiards"),
     ],
 )
