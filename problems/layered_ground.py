@@ -25,7 +25,7 @@ WATER, BEDROCK = 1500.0, 4000.0
 TREND = np.linspace(1800.0, 3000.0, LAYERS)
 SAMPLES = 192
 INTERVAL = 0.0025
-HIGHEST = 0.5 / INTERVAL
+LOWEST, HIGHEST = 1 / (SAMPLES * INTERVAL), 0.5 / INTERVAL
 # In deviations of the logarithm of the speed.
 PRIOR_REACH, BOUNDS_REACH = 3.0, 3.5
 # Of the pulse, in periods of its dominant frequency, and of its spectrum, in dominant frequencies.
@@ -103,8 +103,8 @@ class LayeredGround(InverseProblem):
     def __init__(self, frequency: float = 70.0, spread: float = 0.2, noise: float = 0.01) -> None:
         for name, value in (("frequency", frequency), ("spread", spread)):
             check_number(name, value, "a positive number", above=0)
-        if frequency > HIGHEST:
-            raise ArgumentError("frequency", f"at most {HIGHEST:g} Hz, which the samples resolve", frequency)
+        if not LOWEST <= frequency <= HIGHEST:
+            raise ArgumentError("frequency", f"{LOWEST:g} to {HIGHEST:g} Hz, which the samples resolve", frequency)
         if spread > 1:
             raise ArgumentError("spread", "at most 1, a factor of e", spread)
         if not check_number("noise", noise) >= 0:

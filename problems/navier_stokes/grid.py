@@ -35,7 +35,8 @@ class Box:
         edges = (self.left, self.right, self.bottom, self.top)
         for edge in edges:
             check_number("Box", edge, "four finite numbers left, right, bottom, top")
-        if not (self.left < self.right and self.bottom < self.top):
+        left, right, bottom, top = map(float, edges)
+        if not (left < right and bottom < top):
             raise ArgumentError("Box", "left below right and bottom below top", self)
 
 

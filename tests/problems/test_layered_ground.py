@@ -138,7 +138,15 @@ def test_descents_from_near_the_truth_succeed_where_those_from_the_guess_fail(pr
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"frequency": 0.0}, {"frequency": np.nan}, {"spread": -0.1}, {"spread": np.inf}, {"noise": -1.0}],
+    [
+        {"frequency": 0.0},
+        {"frequency": 1e-200},
+        {"frequency": 1e3},
+        {"frequency": np.nan},
+        {"spread": -0.1},
+        {"spread": np.inf},
+        {"noise": -1.0},
+    ],
 )
 def test_unusable_arguments_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ArgumentError) as caught:
