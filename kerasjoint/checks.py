@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,13 @@ def check_number(argument: str, value: float, expected: str = "a number", *, abo
         good = False
     if not good:
         raise ArgumentError(argument, expected, describe(value))
+    return value
+
+
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
+    """Return ``value`` if it is one of the names ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ArgumentError(argument, f"one of {', '.join(choices)}", describe(value))
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -11,36 +11,41 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_seed
+from kerasjoint.checks import check_choice, check_count, check_seed
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.circular import arcs_of, turning_first
+from kerasjoint.models.mixture import Mixture, mixture_of, numbers_of, unknowns_of
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 FloatArray = NDArray[np.float64]
 
-# Standard deviations of a component, in normalised coordinates, lie between exp(-LOG_RANGE) and exp(LOG_RANGE).
-LOG_RANGE = 6.0
-# Of the residual network, for few unknowns and for more.
-FEW_UNKNOWNS, WIDTHS = 8, (128, 256)
+COVARIANCES = ("diagonal", "full")
+# Up to so many numbers of all components' matrices of an instance, they are full.
+MOST_OF_MATRICES = 16_384
+# Numbers of matrices held at once while starts are drawn.
+NUMBERS_AT_ONCE = 2**25
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
 class MixtureDensityModel(ProblemSetModel):
     """A network that puts out a mixture of Gaussians over the unknowns z for condition and observation (Bishop, 1994).
 
-    p(z | x, y) = sum_k w_k(x, y) Normal(z; mean_k(x, y), deviation_k(x, y)), with diagonal deviations, is trained by
-    maximum likelihood on examples with known unknowns. An epoch is one step on ``batch`` random examples, with noise of
-    a random level added to y, so that noisy observations can be given to it as well.
+    p(z | x, y) = sum_k w_k(x, y) Normal(z; mean_k(x, y), covariance_k(x, y)) is trained by maximum likelihood on
+    examples with known unknowns. An epoch is one step on ``batch`` random examples, with noise of a random level added
+    to y, so that noisy observations can be given to it as well.
 
     Parameters
     ----------
     input_shapes, output_size, network, network_options, seed
         As in ``ProblemSetModel``; the output has ``components * (1 + 2 d)`` numbers: the
-        weights, and then for each unknown the means and the spreads of all components.
+        weights, and then for each unknown the means and the spreads of all components. With full covariances
+        d (d - 1) / 2 of each component follow.
     components
         Number of Gaussians.
+    covariance
+        ``"diagonal"`` or ``"full"``: whether the unknowns of a component are correlated.
     order
         In which order the network puts out the unknowns; ``None``: their own.
     batch
@@ -65,7 +70,8 @@ class MixtureDensityModel(ProblemSetModel):
         network_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         components: int = 8,
-        batch: int = 256,
+        covariance: str = "diagonal",
+        batch: int = 128,
         noise: float = 0.5,
         order: Sequence[int] | None = None,
         **kwargs: Any,
@@ -78,9 +84,11 @@ class MixtureDensityModel(ProblemSetModel):
         self._noise = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(noise), trainable=False, name="noise"
         )
-        if output_size % components or (output_size // components - 1) % 2:
-            raise ArgumentError("output_size", f"{components} * (1 + 2 d) numbers", output_size)
-        self.unknowns = (output_size // components - 1) // 2
+        self.covariance = check_choice("covariance", covariance, COVARIANCES)
+        self.unknowns = unknowns_of(output_size, components, covariance == "full")
+        if not self.unknowns:
+            numbers = "1 + 2 d" + " + d (d - 1) / 2" * (covariance == "full")
+            raise ArgumentError("output_size", f"{components} * ({numbers}) numbers", output_size)
         self.order = None if order is None else list(order)
         if self.order is not None and sorted(self.order) != list(range(self.unknowns)):
             raise ArgumentError("order", f"each number from 0 to {self.unknowns - 1} once", self.order)
@@ -102,16 +110,18 @@ class MixtureDensityModel(ProblemSetModel):
         network_options: Mapping[str, Any] | None = None,
         seed: int = 0,
         components: int = 8,
+        covariance: str = "auto",
         **kwargs: Any,
     ) -> Self:
         """Build a model for the shapes of a problem set.
 
-        The network ``"auto"`` is ``"circular"`` where unknowns and observation are periodic alike, else ``"residual"``,
-        of width 128 up to eight unknowns and 256 from there.
+        The network ``"auto"`` is ``"circular"`` where unknowns and observation are periodic alike, else ``"residual"``.
+        The covariance ``"auto"`` is full, but diagonal with a circular network, or with more than 45 unknowns for eight
+        components.
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
-        size = check_count("components", components) * (1 + 2 * problem_set.space.size)
-        options = dict(network_options or {})
+        unknowns, options = problem_set.space.size, dict(network_options or {})
+        components = check_count("components", components)
         if network in ("auto", "circular"):
             order, fixed, points = turning_first(problem_set.space)
             periodic = problem_set.problem.periodic
@@ -119,31 +129,34 @@ class MixtureDensityModel(ProblemSetModel):
             if arcs:
                 layout = {"axis": periodic[0], "arcs": arcs, "pooled": components * (1 + 2 * fixed)}
                 network, options, kwargs = "circular", layout | options, {"order": order} | kwargs
-        if network in ("auto", "residual"):
-            network, options = "residual", {"width": WIDTHS[problem_set.space.size > FEW_UNKNOWNS]} | options
-        return cls(shapes, size, network, options, seed, components, **kwargs)
+        network = "residual" if network == "auto" else network
+        if covariance == "auto":
+            small = components * unknowns**2 <= MOST_OF_MATRICES
+            covariance = "full" if small and network != "circular" else "diagonal"
+        full = check_choice("covariance", covariance, COVARIANCES) == "full"
+        size = numbers_of(components, unknowns, full)
+        return cls(shapes, size, network, options, seed, components, covariance, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = {"components": self.components, "batch": self.batch, "noise": self.noise, "order": self.order}
+        own = {
+            "components": self.components,
+            "covariance": self.covariance,
+            "batch": self.batch,
+            "noise": self.noise,
+            "order": self.order,
+        }
         return super().get_config() | own
 
-    def mixture(self, inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return logarithms of the weights (n, k), means (n, k, d) and deviations (n, k, d) of the components."""
+    def mixture(self, inputs: dict[str, tf.Tensor]) -> Mixture:
+        """Return the mixtures (n, ...) for condition and observation."""
+        order = None if self.order is None else np.argsort(self.order)
         output = self(inputs, training=False)
-        normal = tf.reshape(output[:, self.components :], (-1, self.unknowns, 2, self.components))
-        if self.order is not None:
-            normal = tf.gather(normal, np.argsort(self.order), axis=1)
-        mean, spread = tf.unstack(tf.transpose(normal, (2, 0, 3, 1)))
-        deviation = tf.exp(LOG_RANGE * tf.tanh(spread / LOG_RANGE))
-        return tf.nn.log_softmax(output[:, : self.components], axis=1), mean, deviation
+        return mixture_of(output, self.components, self.unknowns, self.covariance == "full", order)
 
     def log_density(self, inputs: dict[str, tf.Tensor], z: tf.Tensor) -> tf.Tensor:
         """Return log p(z | x, y), (n,), at normalised coordinates (n, d)."""
-        log_weight, mean, deviation = self.mixture(inputs)
-        distance = (z[:, None] - mean) / deviation
-        exponent = -0.5 * tf.square(distance) - tf.math.log(deviation) - 0.5 * math.log(2 * math.pi)
-        return tf.reduce_logsumexp(log_weight + tf.reduce_sum(exponent, axis=2), axis=1)
+        return self.mixture(inputs).log_density(z)
 
     def train_step(self, data: TrainingData) -> dict[str, tf.Tensor]:
         """Move the weights one step up the likelihood of some random examples."""
@@ -168,17 +181,15 @@ class MixtureDensityModel(ProblemSetModel):
         its component by a random share: of many unknowns, a plain sample is always far from the mean.
         """
         count, generator = check_count("count", count), np.random.default_rng(check_seed(seed))
-        parts = self.mixture(self._named_inputs(problem_set))
-        log_weight, mean, deviation = (part.numpy().astype(np.float64) for part in parts)
-        n = len(log_weight)
-        means = np.take_along_axis(mean, np.argsort(-log_weight, axis=1, kind="stable")[..., None], axis=1)
-        samples = max(count - self.components, 0)
-        share = np.cumsum(np.exp(log_weight), axis=1)
-        chosen = (generator.uniform(size=(n, samples, 1)) * share[:, None, -1:] > share[:, None]).sum(axis=2)
-        rows = np.arange(n)[:, None]
+        n, samples = len(problem_set), max(count - self.components, 0)
+        uniform = generator.uniform(size=(n, samples))
         normal = generator.uniform(size=(n, samples, 1)) * generator.standard_normal((n, samples, self.unknowns))
-        drawn = mean[rows, chosen] + deviation[rows, chosen] * normal
-        return np.concatenate([means[:, :count], drawn], axis=1)
+        starts = np.empty((n, count, self.unknowns))
+        for rows in self._slabs(n):
+            mixture = self.mixture(self._named_inputs(problem_set[rows]))
+            starts[rows, : self.components] = mixture.means()[:, :count]
+            starts[rows, self.components :] = mixture.samples(normal[rows], uniform[rows])
+        return starts
 
     def predict(self, problem_set: ProblemSet, **refused: Any) -> FloatArray:
         """Return the mean of the most probable component as unknowns, (n, d)."""
@@ -187,8 +198,16 @@ class MixtureDensityModel(ProblemSetModel):
         return problem_set.space.to_xi(self.propose(problem_set, 1, 0)[:, 0], problem_set.guess)
 
     def _evaluation(self, problem_set: ProblemSet) -> float:
-        data = self._training_data(problem_set)
-        return -float(tf.reduce_mean(self.log_density(data.inputs, data.targets)))
+        total = 0.0
+        for rows in self._slabs(len(problem_set)):
+            data = self._training_data(problem_set[rows])
+            total -= float(tf.reduce_sum(self.log_density(data.inputs, data.targets)))
+        return total / len(problem_set)
+
+    def _slabs(self, n: int) -> Iterator[slice]:
+        """Divide n instances, so that the matrices of a slab are of bounded size."""
+        size = max(NUMBERS_AT_ONCE // (self.components * self.unknowns**2), 1)
+        return (slice(first, first + size) for first in range(0, n, size))
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)

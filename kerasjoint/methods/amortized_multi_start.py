@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_options
+from kerasjoint.checks import check_choice, check_count, check_options
 from kerasjoint.methods.base import Method, check_positive, check_problem_set
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
+from kerasjoint.models.density import COVARIANCES
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -73,8 +74,8 @@ class AmortizedMultiStart(Method):
         Training steps of a round; ``None``: 100 for each unknown, at least 150 and at most 3000.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
-    network, network_options, components
-        Of the ``MixtureDensityModel``, which chooses the network by itself.
+    network, network_options, components, covariance
+        Of the ``MixtureDensityModel``, which chooses network and covariance by itself.
 
     Example
     -------
@@ -97,6 +98,7 @@ class AmortizedMultiStart(Method):
         network: str = "auto",
         network_options: dict[str, Any] | None = None,
         components: int = 8,
+        covariance: str = "auto",
     ) -> None:
         check_positive(value_cost=value_cost, **({} if seconds is None else {"seconds": seconds}))
         self.evaluations = None if evaluations is None else check_count("evaluations", evaluations)
@@ -104,9 +106,10 @@ class AmortizedMultiStart(Method):
         self.rounds = check_count("rounds", rounds)
         self.value_cost = float(value_cost)
         self.steps = None if steps is None else check_count("steps", steps)
-        self.network = network if network == "auto" else NETWORKS.check(network)
+        self.network = network if isinstance(network, str) and network == "auto" else NETWORKS.check(network)
         self.network_options = check_options("network_options", network_options)
         self.components = check_count("components", components)
+        self.covariance = check_choice("covariance", covariance, ("auto", *COVARIANCES))
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
         self._from_start = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
 
@@ -137,7 +140,8 @@ class AmortizedMultiStart(Method):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"network": self.network, "network_options": self.network_options, "components": self.components}
+        names = "network", "network_options", "components", "covariance"
+        return {name: getattr(self, name) for name in names}
 
     def _pairs(self, search: Search) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once."""

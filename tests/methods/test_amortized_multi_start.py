@@ -85,6 +85,13 @@ def test_bad_arguments_are_refused(arguments: dict[str, object]) -> None:
         AmortizedMultiStart(**arguments)
 
 
+@pytest.mark.parametrize("name", ["nonsense", np.array(["auto", "auto"]), np.array([]), ["auto"]])
+@pytest.mark.parametrize("argument", ["network", "covariance"])
+def test_bad_names_are_refused(argument: str, name: object) -> None:
+    with pytest.raises(ArgumentError, match=f"{argument}: expected one of"):
+        AmortizedMultiStart(**{argument: name})
+
+
 class Comb(InverseProblem):
     """Unknowns of every kind of bounds, each seen through a comb of minima; ``chunk`` and a prior if so asked."""
 
