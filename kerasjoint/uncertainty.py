@@ -63,6 +63,18 @@ class Uncertainty:
 
 def uncertainty_at(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool) -> Uncertainty:
     """Evaluate the Jacobian at ``xi`` (n, d) and return the errors of the unknowns; see ``Solution.uncertainty``."""
+    # A Jacobian is d times as large as a prediction, and there are some copies of it.
+    slabs = problem_set.slabs(2 * xi.shape[1])
+    parts = [_uncertainty_of(problem_set[slab], xi[slab], absolute_sigma) for slab in slabs]
+    return Uncertainty(
+        np.concatenate([part.covariance for part in parts]),
+        np.concatenate([part.noise for part in parts]),
+        sum((part.undetermined for part in parts), ()),
+        problem_set.space.labels,
+    )
+
+
+def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool) -> Uncertainty:
     n, d = xi.shape
     misfit, jacobian, prior = problem_set.evaluator.weighted_jacobian(xi, problem_set.data, np.arange(n))
     finite = np.isfinite(misfit)
@@ -87,12 +99,12 @@ def uncertainty_at(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool
         free = freedom > 1e-9 * jacobian.shape[1]
         noise = np.sqrt(np.where(free, misfit / np.where(free, freedom, 1.0), np.inf))
     blind = np.zeros((n, d), dtype=bool)
-    undetermined = []
-    for i in range(n):
-        found = directions[i, ~seen[i]] if finite[i] else np.zeros((0, d))
+    undetermined = [np.zeros((0, d))] * n
+    for i in np.flatnonzero(finite & ~seen.all(axis=1)):
+        found = directions[i, ~seen[i]]
         blind[i] = (np.abs(found) > NEGLIGIBLE).any(axis=0)
         found = found / units[i]
-        undetermined.append(found / np.linalg.norm(found, axis=1, keepdims=True))
+        undetermined[i] = found / np.linalg.norm(found, axis=1, keepdims=True)
     variance = np.where(np.isfinite(noise), noise, 1.0) ** 2
     unknown = blind[:, :, None] | blind[:, None, :] | ~np.isfinite(noise)[:, None, None]
     covariance = np.where(unknown, np.inf, covariance * variance[:, None, None])

@@ -77,8 +77,10 @@ class AcousticWaveform(InverseProblem):
     directions. A reflection from the bottom takes about half a second; a speed that is off by 25 % shifts it by more
     than half a period of 10 Hz. Where little light falls, at the sides below, the speeds are ill determined.
 
-    *Baseline*: not measured yet. ``python tests/validation/starts.py acoustic-waveform-light --n 8 --seed 0`` prints
-    what L-BFGS solves.
+    *Baseline* of the light twin, n = 8, seed 0 (``python tests/validation/starts.py acoustic-waveform-light --n 8
+    --seed 0``, which takes hours): 200 iterations of L-BFGS solve 25 % from the guess, where they end at 0.95 to 3
+    times the loss of the truth, and all from the truth with noise of 0.02 or 0.1 on each normalised coordinate. More
+    starts were not measured: a descent takes half a minute of a core.
 
     *References*: C. Deng et al., "OpenFWI: large-scale multi-structural benchmark datasets for full waveform
     inversion", NeurIPS 2022; A. Tarantola, "Inversion of seismic reflection data in the acoustic approximation",

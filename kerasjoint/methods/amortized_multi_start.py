@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_choice, check_count, check_options
-from kerasjoint.methods.base import Method, check_positive, check_problem_set
+from kerasjoint.methods.base import Method, check_positive, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
 from kerasjoint.models.density import COVARIANCES
@@ -53,6 +55,9 @@ class AmortizedMultiStart(Method):
        the others. What ends short in a long valley goes on by Levenberg-Marquardt. Without a single tensor as
        prediction, of the observation's shape, or where the budget is too small for 256 pairs, starts stay random.
     4. What is left serves the instances that are not confirmed yet. It ends when all are.
+
+    A set of more than 64 MB is solved in slabs of some thousands of instances, each with a budget and a network of its
+    own, so that memory is bounded.
 
     This is sequential neural posterior estimation with truncated proposals (Greenberg et al., 2019; Deistler et al.,
     2022) with an empirical prior across instances; no correction is needed, since every start is judged by the true
@@ -116,6 +121,10 @@ class AmortizedMultiStart(Method):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; ``seed`` draws the pairs, the initial weights and the starts."""
         n = len(check_problem_set(problem_set))
+        if len(problem_set.slabs()) > 1:
+            parts, each = problem_set.slabs(RUNS_TOGETHER), copy(self)
+            each.seconds = self.seconds and self.seconds / len(parts)
+            return solve_slabs_alone(each, problem_set, parts, seed)
         generator = np.random.default_rng(np.random.SeedSequence([seed, 2]))
         budget = self.evaluations or max(FEWEST_EVALUATIONS, EVALUATIONS_PER_UNKNOWN * problem_set.space.size)
         network_seed = int(np.random.SeedSequence([seed, 3]).generate_state(1)[0] % 2**28)
@@ -146,7 +155,7 @@ class AmortizedMultiStart(Method):
     def _pairs(self, search: Search) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once."""
         problem_set = search.problem_set
-        if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.data)):
+        if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.one)):
             return 0
         return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, MOST_PAIRS))
 

@@ -133,6 +133,13 @@ def solve_in_slabs(
     return join(problem_set, ended, seconds, compile_seconds)
 
 
+def solve_slabs_alone(method: Method, problem_set: ProblemSet, parts: list[slice], seed: int) -> Solution:
+    """Solve every slab as a set of its own, each with its own seed, and join the solutions."""
+    seeds = np.random.SeedSequence([seed, len(problem_set)]).generate_state(len(parts))
+    own = {slab.start: int(one) for slab, one in zip(parts, seeds, strict=True)}
+    return solve_in_slabs(problem_set, parts, lambda part, slab: method.solve(part, own[slab.start]))
+
+
 def check_problem_set(problem_set: object, argument: str = "problem_set") -> ProblemSet:
     """Validate and return the problem set."""
     if not isinstance(problem_set, ProblemSet):

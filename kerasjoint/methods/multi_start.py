@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.counting import History
-from kerasjoint.methods.base import Method, check_problem_set, solve_in_slabs
+from kerasjoint.methods.base import Method, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import RANDOM, Descents
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.problem_set import ProblemSet
@@ -53,9 +53,7 @@ class MultiStart(Method):
         """Solve all instances; see ``Method.solve``."""
         n, parts = len(check_problem_set(problem_set)), problem_set.slabs(RUNS_TOGETHER)
         if len(parts) > 1:
-            seeds = np.random.SeedSequence([seed, n]).generate_state(len(parts))
-            own = {slab.start: int(one) for slab, one in zip(parts, seeds, strict=True)}
-            return solve_in_slabs(problem_set, parts, lambda part, slab: self.solve(part, own[slab.start]))
+            return solve_slabs_alone(self, problem_set, parts, seed)
         best = self._local.solve(problem_set)
         first, history = best.history.iloc[:1], History(problem_set)
         descents, runs = Descents(best), np.ones(n, dtype=np.int64)

@@ -106,8 +106,9 @@ class Proposals:
             anew = generator.uniform(size=len(rows)) < PRIOR_PAIRS
             z[anew] = problem_set.draw_starts(rows[anew], generator)
         proposed = generator.uniform(size=len(rows)) < PROPOSED_PAIRS
-        starts = self._model.propose(problem_set, 2 * CANDIDATES, int(generator.integers(2**31)))
-        z[proposed] = starts[rows[proposed], generator.integers(starts.shape[1], size=int(proposed.sum()))]
+        given, own = np.unique(rows[proposed], return_inverse=True)
+        starts = self._model.propose(problem_set[given], 2 * CANDIDATES, int(generator.integers(2**31)))
+        z[proposed] = starts[own, generator.integers(starts.shape[1], size=len(own))]
         return z
 
     def _around_estimates(self, count: int) -> FloatArray:

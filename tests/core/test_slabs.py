@@ -9,7 +9,7 @@ from helpers import Decay, assert_same_bits, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet
 from kerasjoint import slabs as slabs_module
-from kerasjoint.methods import LockstepLBFGS, LockstepLM, MultiStart, Reparameterized
+from kerasjoint.methods import AmortizedMultiStart, LockstepLBFGS, LockstepLM, MultiStart, Reparameterized
 from kerasjoint.models import ReparameterizedModel
 from kerasjoint.models.streaming import mean_and_deviation
 
@@ -76,13 +76,26 @@ def test_local_methods_go_through_the_slabs(whole, on_disk, method):
     assert history["solved"].iloc[-1] == 1
 
 
-def test_multi_start_goes_through_the_slabs(whole, on_disk):
-    streamed = MultiStart(evaluations=30).solve(on_disk, seed=1)
+@pytest.mark.parametrize("method", [MultiStart(30), AmortizedMultiStart(30)], ids=lambda method: method.name)
+def test_multi_start_goes_through_the_slabs(whole, on_disk, method):
+    streamed = method.solve(on_disk, seed=1)
     assert streamed.solved.all()
-    assert (streamed.evaluations >= 30).all()
+    assert streamed.confirmed.all() or (streamed.cost() >= 30).all()
     assert streamed.minima["instance"].nunique() == N
-    assert_same_bits(streamed, MultiStart(evaluations=30).solve(on_disk, seed=1))
+    assert_same_bits(streamed, method.solve(on_disk, seed=1))
     assert "data" not in vars(on_disk)
+
+
+def test_errors_of_the_unknowns_are_the_same_slab_by_slab(whole, on_disk):
+    solution = LockstepLBFGS().solve(on_disk)
+    found = solution.uncertainty()
+    assert "data" not in vars(on_disk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slabs_module, "SLAB_BYTES", 2**26)
+        expected = solution.uncertainty()
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-9)
+    np.testing.assert_allclose(found.noise, expected.noise, rtol=1e-9)
+    assert len(found.undetermined) == N
 
 
 @pytest.mark.parametrize("settings", [{}, {"jit_compile": False}, {"run_eagerly": True}], ids=str)
