@@ -235,7 +235,9 @@ class ProblemSetModel(keras.Model):
                 self.optimizer.build(self.trainable_variables)
         key = TrainingState.key_of(problem_set)
         if self.state is None or self.state.key != key:
-            self.state = TrainingState(key, len(problem_set), self.output_size)
+            # Carried through every compiled run: nothing where no step evaluates the objective.
+            size = self.output_size if self.simulates else 0
+            self.state = TrainingState(key, len(problem_set), size)
         start = time.perf_counter()
         run, finish = self._prepare(self.state, data, problem_set if streamed else None)
         self.state.compile_seconds += time.perf_counter() - start
@@ -385,7 +387,7 @@ class ProblemSetModel(keras.Model):
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Train one epoch; return its loss, and the best points so far."""
         logs = self.train_step(data)
-        if "z" in logs:
+        if self.simulates:
             better = logs["instance_loss"] < best_loss
             best_z = tf.where(better[:, None], logs["z"], best_z)
             best_loss = tf.where(better, logs["instance_loss"], best_loss)

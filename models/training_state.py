@@ -23,7 +23,8 @@ class TrainingState:
     key
         Digest of the problem set and its guess.
     best_loss, best_z
-        The best point of each instance in normalised coordinates, (n, size), and its loss (n,), float32.
+        The best point of each instance in normalised coordinates, (n, size), and its loss (n,), float32; of size 0
+        for models that do not simulate.
     non_finite
         Evaluations that were not finite, (n,).
     epochs, seconds, compile_seconds
