@@ -9,6 +9,7 @@ import tensorflow as tf
 from kerasjoint.errors import NoGradientError
 from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals, regularizer
 from kerasjoint.robust import robust_weights
+from kerasjoint.time_loop import whole_jacobian
 from kerasjoint.unknown import UnknownSpace
 
 # Further rows of a Jacobian are computed in a loop, since each written out takes time to compile.
@@ -50,7 +51,8 @@ def _linearized(
     through a time loop (``integrate``), all rows are read from that one loop. With fewer residuals than unknowns, or
     where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
     """
-    misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
+    with whole_jacobian():
+        misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
     direction = tf.zeros_like(residuals)
     (pulled,) = tf.gradients(residuals, xi, direction)
     if pulled is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Literal, get_args
 
 import tensorflow as tf
@@ -22,7 +23,13 @@ Linearized = Callable[[State, State, Parameters, Parameters], tuple[State, State
 FORWARD_MODE_UP_TO = 4
 LINEARIZED_UP_TO = 8
 
+# Up to so many tangents travel along where a whole Jacobian is wanted. Each costs about what a step costs.
+JACOBIAN_UP_TO = 256
+# More directions than this are gone through in a loop, since each written out takes time to compile.
+WRITTEN_OUT = 8
+
 _values_only: ContextVar[bool] = ContextVar("values_only", default=False)
+_jacobian: ContextVar[bool] = ContextVar("jacobian", default=False)
 
 
 @contextmanager
@@ -33,6 +40,16 @@ def values_only() -> Iterator[None]:
         yield
     finally:
         _values_only.reset(token)
+
+
+@contextmanager
+def whole_jacobian() -> Iterator[None]:
+    """Trace simulators for their Jacobian: tangents of all unknowns travel along, unless the problem says "reverse"."""
+    token = _jacobian.set(True)
+    try:
+        yield
+    finally:
+        _jacobian.reset(token)
 
 
 def integrate(
@@ -66,7 +83,7 @@ def integrate(
         Must divide ``steps``.
     mode
         ``"forward"``, ``"reverse"``, or ``"auto"``: forward with at most four unknowns per instance, or eight where
-        ``linearized`` is given.
+        ``linearized`` is given; for the Jacobians of least squares with at most 256.
     linearized
         For speed, ``step`` together with its derivative, as one function of (state, tangents, parameters, directions)
         that returns the next state and its tangents. Tangents and ``directions``, those of the parameters, have the
@@ -92,7 +109,7 @@ def integrate(
     sizes = [int(tf.reshape(parameters[name][:1], (-1,)).shape[0]) for name in names]
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
-    most = LINEARIZED_UP_TO if linearized else FORWARD_MODE_UP_TO
+    most = JACOBIAN_UP_TO if _jacobian.get() else LINEARIZED_UP_TO if linearized else FORWARD_MODE_UP_TO
     forward_mode = sum(sizes) <= most if mode == "auto" else mode == "forward"
     stack = _loop_of(steps, store_every, instances_last)
     if not (names and forward_mode) or _values_only.get():
@@ -104,14 +121,16 @@ def integrate(
         here = dict(zip(names, values, strict=True))
         directions = [_direction(here, name, k) for name, size in zip(names, sizes, strict=True) for k in range(size)]
         stacked = {name: tf.concat([direction[name] for direction in directions], axis=0) for name in names}
-        first = initial(here)
-        # The accumulator refuses one tensor in two roles, such as a state that starts as a parameter.
-        tangents = [_jvp(lambda: initial(here), [], here, direction)[1] for direction in directions]
-        advance = linearized or _linearize(step, directions, axis)
+        at_once = linearized is None and len(directions) > WRITTEN_OUT
+        linearize = _all_at_once if at_once else partial(_one_by_one, axis=axis)
+        first, tangents = linearize(lambda _, parameters: initial(parameters), directions)((), (), here, stacked)
+        advance = linearized or linearize(step, directions)
         result, moved = stack(
-            (tf.nest.map_structure(tf.identity, first), _concat(tangents, axis)),
+            (tf.nest.map_structure(tf.identity, first), tangents),
             lambda both: advance(both[0], both[1], here, stacked),
         )
+        if at_once:
+            moved = tf.nest.map_structure(lambda part: _joined(part, axis, store_every is not None), moved)
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             slopes = tf.add_n(
@@ -137,24 +156,53 @@ def integrate(
         return stack(initial(parameters), lambda state: step(state, parameters))
 
 
-def _linearize(step: Callable[[State, Parameters], State], directions: list[Parameters], axis: int) -> Linearized:
-    """Find the derivative of ``step`` by automatic differentiation, one direction after the other."""
+def _one_by_one(step: Callable[[State, Parameters], State], directions: list[Parameters], axis: int) -> Linearized:
+    """Find the derivative of ``step`` by automatic differentiation, with each direction written out."""
 
     def advance(state: State, tangents: State, parameters: Parameters, _: Parameters) -> tuple[State, State]:
         state = tf.nest.map_structure(tf.identity, state)
         parts = [tf.split(tangent, len(directions), axis=axis) for tangent in tf.nest.flatten(tangents)]
         moved = [
-            _jvp(
-                lambda: step(state, parameters),
-                [(state, tf.nest.pack_sequence_as(state, [part[k] for part in parts]))],
-                parameters,
-                direction,
-            )
+            _jvp(step, state, tf.nest.pack_sequence_as(state, [part[k] for part in parts]), parameters, direction)
             for k, direction in enumerate(directions)
         ]
         return moved[0][0], _concat([tangent for _, tangent in moved], axis)
 
     return advance
+
+
+def _all_at_once(step: Callable[[State, Parameters], State], directions: list[Parameters]) -> Linearized:
+    """As ``_one_by_one``, with tangents of all directions on a new axis 0 and operations that treat them together."""
+    stacked = {name: tf.stack([direction[name] for direction in directions]) for name in directions[0]}
+
+    def advance(state: State, tangents: State, parameters: Parameters, _: Parameters) -> tuple[State, State]:
+        state = tf.nest.map_structure(tf.identity, state)
+
+        def along(one: tuple[list[tf.Tensor], Parameters]) -> list[tf.Tensor]:
+            moving = tf.nest.pack_sequence_as(state, one[0])
+            return tf.nest.flatten(_jvp(step, state, moving, parameters, one[1])[1])
+
+        ahead = step(state, parameters)
+        flat = tf.vectorized_map(along, (tf.nest.flatten(tangents), stacked))
+        return ahead, tf.nest.pack_sequence_as(ahead, flat)
+
+    return advance
+
+
+def _joined(tangents: tf.Tensor, axis: int, stored: bool) -> tf.Tensor:
+    """Put the tangents of all directions one after the other along the axis of the instances.
+
+    They come as (k, n, ...), stored ones as (k, times, n, ...); with instances last as (k, ..., n) and (times, k, ...,
+    n).
+    """
+    order = list(range(tangents.shape.rank))
+    if axis == 0:
+        if stored:
+            order[1:3] = 2, 1
+        shape = [tangents.shape[k] for k in order]
+        return tf.reshape(tf.transpose(tangents, order), (-1, *shape[2:]))
+    order.insert(-1, order.pop(int(stored)))
+    return tf.reshape(tf.transpose(tangents, order), (*[tangents.shape[k] for k in order[:-2]], -1))
 
 
 def _concat(states: list[State], axis: int) -> State:
@@ -209,12 +257,15 @@ def _direction(parameters: Parameters, name: str, component: int) -> Parameters:
 
 
 def _jvp(
-    function: Callable[[], State], watched: list[tuple[State, State]], parameters: Parameters, direction: Parameters
+    step: Callable[[State, Parameters], State],
+    state: State,
+    tangents: State,
+    parameters: Parameters,
+    direction: Parameters,
 ) -> tuple[State, State]:
-    primals = [part for state, _ in watched for part in tf.nest.flatten(state)] + [parameters[k] for k in direction]
-    tangents = [part for _, tangent in watched for part in tf.nest.flatten(tangent)] + list(direction.values())
-    with tf.autodiff.ForwardAccumulator(primals, tangents) as accumulator:
-        result = function()
+    primals = [*tf.nest.flatten(state), *(parameters[name] for name in direction)]
+    with tf.autodiff.ForwardAccumulator(primals, [*tf.nest.flatten(tangents), *direction.values()]) as accumulator:
+        result = step(state, parameters)
     moved = tf.nest.map_structure(
         lambda part: accumulator.jvp(part, unconnected_gradients=tf.UnconnectedGradients.ZERO), result
     )
@@ -224,6 +275,11 @@ def _jvp(
 def _contract(tangent: tf.Tensor, upstream: tf.Tensor, directions: int, axis: int) -> tf.Tensor:
     """Sum tangent times upstream over all but the instances, (directions, n)."""
     shape = upstream.shape
+    if upstream.dtype.is_complex:
+        # Real unknowns: TensorFlow's gradient g of a complex number z stands for Re(conj(g) dz).
+        parts = (part(one) for one in (tangent, upstream) for part in (tf.math.real, tf.math.imag))
+        real, imaginary, up_real, up_imaginary = parts
+        return _contract(real, up_real, directions, axis) + _contract(imaginary, up_imaginary, directions, axis)
     if axis == 0:
         product = tf.reshape(tangent, (directions, *shape)) * upstream
         return tf.reduce_sum(product, axis=list(range(2, product.shape.rank)))

@@ -147,7 +147,7 @@ class LayeredGround(InverseProblem):
                 tf.roll(speeds, 1, axis=1),
             )
 
-        p, q, v, w, _ = integrate(bottom, ascend, xi, LAYERS, mode="reverse")
+        p, q, v, w, _ = integrate(bottom, ascend, xi, LAYERS)
         # The reflection coefficient (p - c v) / (p + c v) of the whole stack, c being the speed in the water.
         up, up_i, down, down_i = p - WATER * v, q - WATER * w, p + WATER * v, q + WATER * w
         energy = down * down + down_i * down_i

@@ -126,7 +126,7 @@ class ThinFilm(InverseProblem):
                 electric, magnetic = cos * electric + sin / index * magnetic, index * sin * electric + cos * magnetic
             return electric, magnetic, tf.roll(thickness, 2, axis=1)
 
-        electric, magnetic, _ = integrate(bottom, ascend, xi, self.layers // 2, mode="reverse")
+        electric, magnetic, _ = integrate(bottom, ascend, xi, self.layers // 2)
         return _power(electric - magnetic) / _power(electric + magnetic)
 
     def prior(self, n: int, seed: int) -> FloatArray:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import Decay, Fragile, central_difference, decay_set, fragile_set
 from scipy.optimize import least_squares
 
-from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, wrap_jax, wrap_numpy
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, time_loop, wrap_jax, wrap_numpy
 from kerasjoint.errors import RouteWarning
 from kerasjoint.evaluator import Route
 from kerasjoint.problems import LayeredGround
@@ -115,6 +115,44 @@ def test_forward_and_reverse_mode_have_the_same_jacobian(size: int, stored: int)
     np.testing.assert_allclose(jacobians[0], expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("stored", [12, 3])
+@pytest.mark.parametrize("instances_last", [False, True])
+def test_many_tangents_travel_along_at_once(stored: int, instances_last: bool) -> None:
+    """Also of a complex state, and with the instances last."""
+
+    class Spinning(Chain):
+        def forward(self, xi, x):
+            turn = tf.transpose if instances_last else tf.identity
+
+            def step(state, parameters):
+                force = turn(tf.complex(parameters["force"], 0 * parameters["force"]))
+                axis = 0 if instances_last else 1
+                return state * (1 + 0.1j * force) + 0.05 * tf.roll(state, 1, axis) * tf.math.conj(state)
+
+            begin = turn(tf.complex(x["initial"], 0.5 * x["initial"]))
+            states = integrate(
+                lambda _: begin,
+                step,
+                xi,
+                steps=12,
+                store_every=12 // self.stored,
+                mode=self.mode,
+                instances_last=instances_last,
+            )
+            states = tf.transpose(states, (2, 0, 1)) if instances_last else states
+            return tf.reshape(tf.concat([tf.math.real(states), tf.math.abs(states)], axis=2), (states.shape[0], -1))
+
+    initial = np.random.default_rng(1).normal(size=(3, 11))
+    problem_set = ProblemSet(Spinning(11, "auto", stored), {"initial": initial}, np.zeros((3, 22 * stored)))
+    xi = at(problem_set)
+    found = weighted_jacobian(problem_set, xi)[1]
+    assert "weighted_jacobian" not in problem_set.evaluator._uncompiled
+    moves = 1e-5 * np.eye(11)
+    simulate = lambda flat: problem_set.problem.simulate(flat, problem_set.x)  # noqa: E731
+    expected = np.stack([(simulate(xi + move) - simulate(xi - move)) / 2e-5 for move in moves], axis=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 class InJax(Decay):
     def forward(self, xi, x):
         import jax.numpy as jnp
@@ -122,8 +160,10 @@ class InJax(Decay):
         return wrap_jax(lambda rate, time: jnp.exp(-rate[:, None] * time))(xi["rate"], x["time"])
 
 
-def test_jacobians_that_xla_refuses_leave_it_alone_after_one_warning() -> None:
-    problem_set = LayeredGround().sample(2, seed=0)
+def test_jacobians_that_xla_refuses_leave_it_alone_after_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without tangents that travel along, a loop is differentiated twice inside another one.
+    monkeypatch.setattr(time_loop, "JACOBIAN_UP_TO", 4)
+    problem_set = LayeredGround(frequency=69.0).sample(2, seed=0)
     xi = problem_set.problem.prior(2, 1)
     with pytest.warns(RouteWarning, match=r"the Jacobian of LayeredGround\.forward .*: .*Cannot find body"):
         loss, gradient, _ = problem_set.normal_equations(xi)
