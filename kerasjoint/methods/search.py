@@ -36,8 +36,9 @@ NOISE_MARGIN = 1.5
 # What looks unsolved and is at most so many times as high as what noise explains may be a descent that ended short.
 SHORT_OF = 3.0
 POLISHING = LockstepLM(max_iterations=10)
-# More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured: 6 gradients
-# for 64 unknowns of a heat equation, 7 to 9 for the 40 of Lorenz-96, 20 for the 64 of Kuramoto-Sivashinsky's state.
+# More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured: 6
+# gradients with 64 unknowns of a heat equation, 7 to 9 with the 40 of Lorenz-96, 20 with the 64 of a Kuramoto-
+# Sivashinsky state.
 UNKNOWNS_PER_EVALUATION, MOST_UNKNOWNS = 4, 256
 
 
