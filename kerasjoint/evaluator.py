@@ -32,7 +32,7 @@ Rows = NDArray[np.intp]
 
 EVALUATORS_KEPT = 32
 # How many tensors of the dtype of the unknowns each function returns; others return a structure.
-OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 3}
+OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 4}
 JACOBIANS = ("normal_equations", "weighted_jacobian")
 # What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
 REFUSALS = ("XLA", "tf2xla")
@@ -170,8 +170,8 @@ class Evaluator:
         self.gradients += len(rows)
         return self._arrays("normal_equations", xi, data, rows)
 
-    def weighted_jacobian(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the misfits (m,), Jacobians of the residuals (m, k, d) and Hessians of the regularizers (m, d, d).
+    def weighted_jacobian(self, xi: FloatArray, data: Data, rows: Rows) -> tuple[FloatArray, ...]:
+        """Return misfits (m,), Jacobians of residuals (m, k, d), Hessians of regularizers (m, d, d), residuals (m, k).
 
         The rows of the Jacobian have the square root of the weights of a robust loss. Not finite: +inf and zeros.
         """

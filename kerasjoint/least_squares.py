@@ -34,12 +34,12 @@ def normal_equations(
 
 def weighted_jacobian(
     problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the misfit (n,), the Jacobian W^(1/2) J (n, m, d), and the Hessian of the regularizer (n, d, d)."""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return misfit (n,), Jacobian W^(1/2) J (n, m, d), Hessian of the regularizer (n, d, d) and residuals (n, m)."""
     misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
     _, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
     jacobian = tf.transpose(transposed * tf.sqrt(curvature)[:, None, :], (0, 2, 1))
-    return misfit, jacobian, _regularizer(problem, space, xi, x)[2]
+    return misfit, jacobian, _regularizer(problem, space, xi, x)[2], residuals
 
 
 def _linearized(

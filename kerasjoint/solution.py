@@ -29,7 +29,29 @@ CONFIRMATION = ("starts", "hits", "missed")
 
 
 class Status(IntEnum):
-    """How one instance ended; ``message`` says it in words."""
+    """How one instance ended; ``message`` says it in words.
+
+    Attributes
+    ----------
+    CONVERGED
+        The gradient is below the tolerance: a minimum.
+    PRECISION
+        A minimum, as far as this precision can tell: no further decrease is possible.
+    ITERATIONS
+        The iterations were used up; the loss may still fall.
+    STATIONARY
+        The gradient is exactly zero at the start, so there is no direction to go.
+    FAILED
+        No further decrease was found although the gradient is not small.
+    NON_FINITE
+        The loss or its gradient is not finite at the start.
+    TRAINED, ESTIMATED
+        The estimate of a network, not yet refined; of one that was not trained on this problem set.
+    SEARCHED
+        The best point of a global search, whose evaluations were used up.
+    RUNNING
+        Not done; no solution has it.
+    """
 
     CONVERGED = 0
     PRECISION = 1
@@ -200,7 +222,7 @@ class Solution:
         absolute_sigma
             Whether residuals are in units of the noise, because ``residuals`` divides by it. Otherwise (as in
             ``curve_fit``) the noise is estimated: misfit over the number of residuals minus that of the unknowns, of
-            which a prior leaves a part.
+            which a prior leaves a part. Residuals of weight 0 do not count.
 
         Example
         -------
@@ -219,6 +241,10 @@ class Solution:
         With the ``uncertainty`` of this solution, also the standard error of each unknown.
         """
         labels = self.problem_set.space.labels
+        if uncertainty is not None and getattr(uncertainty, "labels", None) != labels:
+            raise ArgumentError("uncertainty", "that of this solution", repr(uncertainty))
+        if uncertainty is not None and len(uncertainty.noise) != len(self):
+            raise ArgumentError("uncertainty", f"that of this solution, of {len(self)} instances", repr(uncertainty))
         frame = pd.DataFrame(self.xi, columns=labels)
         frame.insert(0, "instance", np.arange(len(self)))
         frame["loss"] = self.loss

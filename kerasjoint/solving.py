@@ -36,8 +36,8 @@ def solve(
     problem_set
         The instances.
     method
-        A method or its name. Default: ``amortized-multi-start``, which ends when all is confirmed, and after 300
-        evaluations per instance at the latest.
+        A method or its name. Default: ``amortized-multi-start``, which ends when all is confirmed, or when the mean
+        instance has spent 100 evaluations for each unknown, at least 300.
     seed
         Of the method.
     local_method

@@ -43,6 +43,12 @@ class Uncertainty:
     undetermined: tuple[FloatArray, ...]
     labels: list[str]
 
+    def __repr__(self) -> str:
+        """Say of how many instances and unknowns, and how many are not determined."""
+        n, d = self.covariance.shape[:2]
+        open_ones = sum(len(found) > 0 for found in self.undetermined)
+        return f"Uncertainty(n={n}, unknowns={d}, undetermined instances={open_ones})"
+
     @property
     def standard_errors(self) -> FloatArray:
         """The roots of the variances, (n, d)."""
@@ -76,7 +82,7 @@ def uncertainty_at(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool
 
 def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool) -> Uncertainty:
     n, d = xi.shape
-    misfit, jacobian, prior = problem_set.evaluator.weighted_jacobian(xi, problem_set.data, np.arange(n))
+    misfit, jacobian, prior, residuals = problem_set.evaluator.weighted_jacobian(xi, problem_set.data, np.arange(n))
     finite = np.isfinite(misfit)
     # Twice the inverse covariance of a Gaussian prior is the Hessian of its square: as rows of a Jacobian.
     strengths, axes = np.linalg.eigh(prior / 2)
@@ -94,7 +100,9 @@ def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: boo
     noise = np.ones(n)
     if not absolute_sigma:
         # A prior adds no data, but takes away some of the freedom with which the unknowns follow the noise.
-        freedom = jacobian.shape[1] - np.einsum("nkj,nkj->n", jacobian @ covariance, jacobian)
+        # What has no weight, and so neither residual nor derivative, is no data.
+        count = ((residuals != 0) | (jacobian != 0).any(axis=2)).sum(axis=1)
+        freedom = count - np.einsum("nkj,nkj->n", jacobian @ covariance, jacobian)
         # To rounding: with as many residuals as unknowns there is none.
         free = freedom > 1e-9 * jacobian.shape[1]
         noise = np.sqrt(np.where(free, misfit / np.where(free, freedom, 1.0), np.inf))

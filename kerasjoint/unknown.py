@@ -262,7 +262,10 @@ class UnknownSpace:
 
 
 def as_float_array(argument: str, values: ArrayLike) -> FloatArray:
-    """Return ``values`` as a float64 array; refuse text, objects and complex numbers."""
+    """Return ``values`` as a float64 array; refuse text, objects, complex and masked numbers."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
+        raise ArgumentError(argument, "numbers none of which is masked", f"a masked array{hint}")
     try:
         array = np.asarray(values)
     except ValueError:

@@ -78,7 +78,7 @@ def test_normal_equations_of_a_dict_of_weighted_residuals_with_a_prior(robust_lo
     np.testing.assert_allclose(loss, problem_set.objective(xi), rtol=1e-14)
     np.testing.assert_allclose(gradient, central_difference(problem_set.objective, xi, 1e-5), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(gradient, problem_set.value_and_gradient(xi)[1], rtol=1e-12)
-    misfit, jacobian, prior = weighted_jacobian(problem_set, xi)
+    misfit, jacobian, prior, _ = weighted_jacobian(problem_set, xi)
     expected = np.zeros((3, 3, 3))
     expected[:, 0, 0] = 2 / np.square([0.5, 1.0, 2.0])
     expected[:, [1, 2], [1, 2]] = 12 * xi[:, 1:] ** 2

@@ -176,3 +176,38 @@ def test_other_misfits_are_refused() -> None:
     problem_set = decay_set(Distance(), n=2)
     with pytest.raises(ArgumentError, match=r"Distance\.misfit: expected the default"):
         LockstepLBFGS(max_iterations=1).solve(problem_set).uncertainty()
+
+
+class Line(InverseProblem):
+    """A straight line through points of which some have no weight."""
+
+    unknowns = (Unknown("slope", scale=1.0), Unknown("offset", scale=1.0))
+
+    def forward(self, xi, x):
+        return xi["slope"][:, None] * TIME + xi["offset"][:, None]
+
+    def residuals(self, prediction, y, x):
+        return x["weight"] * (prediction - y)
+
+
+def test_residuals_without_weight_are_no_data() -> None:
+    """As if the points were not there: the errors are those of curve_fit on the others."""
+    generator = np.random.default_rng(0)
+    y = 2 * TIME + 1 + 0.1 * generator.standard_normal((5, 40))
+    weight = (generator.uniform(size=(5, 40)) < 0.3).astype(float)
+    solution = LockstepLM().solve(ProblemSet(Line(), {"weight": weight}, np.where(weight > 0, y, -999.0)))
+    found = solution.uncertainty()
+    for i in range(5):
+        kept = weight[i] > 0
+        _, covariance = curve_fit(lambda t, a, b: a * t + b, TIME[kept], y[i, kept], p0=[1.0, 1.0])
+        np.testing.assert_allclose(found.covariance[i], covariance, rtol=1e-5)
+    assert repr(found) == "Uncertainty(n=5, unknowns=2, undetermined instances=0)"
+    with pytest.raises(ArgumentError, match="uncertainty: expected that of this solution, of 2 instances"):
+        LockstepLM().solve(solution.problem_set[:2]).to_frame(found)
+
+
+def test_masked_arrays_are_refused() -> None:
+    y = np.ma.masked_less(np.linspace(-1, 1, 40)[None], 0)
+    with pytest.raises(ArgumentError, match=r"y: expected numbers none of which is masked, .*weight of zero"):
+        ProblemSet(Line(), {"weight": np.ones((1, 40))}, y)
+    ProblemSet(Line(), {"weight": np.ones((1, 40))}, np.ma.masked_less(y.data, -2))
