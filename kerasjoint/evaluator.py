@@ -23,7 +23,7 @@ from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, R
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
 from kerasjoint.least_squares import normal_equations, weighted_jacobian
-from kerasjoint.time_loop import values_only
+from kerasjoint.time_loop import traced_for
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import start_xla
 
@@ -36,6 +36,7 @@ OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted
 JACOBIANS = ("normal_equations", "weighted_jacobian")
 # What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
 REFUSALS = ("XLA", "tf2xla")
+JAX_OPERATION = "XlaCallModule"
 HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 # How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
 WRAPPED = "kerasjoint_host"
@@ -95,6 +96,7 @@ class Evaluator:
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
+        self._jax_in_a_loop = False
 
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
@@ -129,7 +131,7 @@ class Evaluator:
     @property
     def has_jacobian(self) -> bool:
         """Whether the misfit is a sum over the residuals, on a route that TensorFlow differentiates twice."""
-        return self.problem.is_least_squares and self.route is not Route.HOST
+        return self.problem.is_least_squares and self.route is not Route.HOST and not self._jax_in_a_loop
 
     def has_gradient(self, n: int, data: Data) -> bool:
         """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
@@ -189,6 +191,9 @@ class Evaluator:
         if self.route is Route.HOST:
             expected = "a simulator in TensorFlow or JAX, for a Gauss-Newton method, which needs Jacobians"
             raise ArgumentError(name("forward"), expected, f"one that runs as {self.route.value}")
+        if self._jax_in_a_loop:
+            expected = "JAX around the whole time loop, for a Gauss-Newton method, which needs Jacobians"
+            raise ArgumentError(name("forward"), expected, "a step in JAX inside a loop of TensorFlow")
 
     def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
         """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), in the dtype of ``xi``."""
@@ -290,11 +295,11 @@ class Evaluator:
         return functions[name]
 
     def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
-        with values_only():
+        with traced_for("values"):
             return predict(self.problem, self.space, xi, x)
 
     def _objective(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        with values_only():
+        with traced_for("values"):
             return objective(self.problem, self.space, xi, x, y)
 
     def _value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
@@ -326,16 +331,11 @@ class Evaluator:
         return abstract_graph(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
 
     def _choose_route(self, graph: Any) -> None:
-        """Take the route of host calls if the traced graph calls Python."""
-        calls = [
-            node.name
-            for nodes in (
-                graph.graph.as_graph_def().node,
-                *(function.node_def for function in graph.graph.as_graph_def().library.function),
-            )
-            for node in nodes
-            if node.op in HOST_OPERATIONS
-        ]
+        """Take the route of host calls if the traced graph calls Python; note what cannot be differentiated twice."""
+        definition = graph.graph.as_graph_def()
+        inside = [node for function in definition.library.function for node in function.node_def]
+        self._jax_in_a_loop |= any(node.op == JAX_OPERATION for node in inside)
+        calls = [node.name for node in [*definition.node, *inside] if node.op in HOST_OPERATIONS]
         if not calls or self.route is Route.HOST:
             return
         foreign = [name for name in calls if WRAPPED not in name]

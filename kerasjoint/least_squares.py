@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerasjoint.errors import NoGradientError
 from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals, regularizer
 from kerasjoint.robust import robust_weights
-from kerasjoint.time_loop import whole_jacobian
+from kerasjoint.time_loop import traced_for
 from kerasjoint.unknown import UnknownSpace
 
 # Further rows of a Jacobian are computed in a loop, since each written out takes time to compile.
@@ -51,7 +51,7 @@ def _linearized(
     through a time loop (``integrate``), all rows are read from that one loop. With fewer residuals than unknowns, or
     where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
     """
-    with whole_jacobian():
+    with traced_for("jacobian"):
         misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
     direction = tf.zeros_like(residuals)
     (pulled,) = tf.gradients(residuals, xi, direction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,34 +23,25 @@ Linearized = Callable[[State, State, Parameters, Parameters], tuple[State, State
 # Measured on a heat equation: automatic tangents cost as much as reverse mode with four unknowns.
 FORWARD_MODE_UP_TO = 4
 LINEARIZED_UP_TO = 8
-
-# Up to so many tangents travel along where a whole Jacobian is wanted. Each costs about what a step costs.
-JACOBIAN_UP_TO = 256
-# More directions than this are gone through in a loop, since each written out takes time to compile.
+# Where a whole Jacobian is wanted, all tangents travel along while those of an instance have at most so many numbers.
+# Measured: 13 times the time of a gradient with 2**14 of them. With 2**21 (acoustic waveforms), four times slower than
+# reverse mode for each row, since they do not stay in the processor's cache.
+TANGENT_NUMBERS = 2**17
+# More directions than this are treated together, since each written out takes time to compile.
 WRITTEN_OUT = 8
 
-_values_only: ContextVar[bool] = ContextVar("values_only", default=False)
-_jacobian: ContextVar[bool] = ContextVar("jacobian", default=False)
+Purpose = Literal["values", "gradient", "jacobian"]
+_purpose: ContextVar[Purpose] = ContextVar("purpose", default="gradient")
 
 
 @contextmanager
-def values_only() -> Iterator[None]:
-    """Trace simulators without tangents: for functions that are not differentiated."""
-    token = _values_only.set(True)
+def traced_for(purpose: Purpose) -> Iterator[None]:
+    """Trace simulators without tangents, if they are not differentiated, or for a gradient, or for a whole Jacobian."""
+    token = _purpose.set(purpose)
     try:
         yield
     finally:
-        _values_only.reset(token)
-
-
-@contextmanager
-def whole_jacobian() -> Iterator[None]:
-    """Trace simulators for their Jacobian: tangents of all unknowns travel along, unless the problem says "reverse"."""
-    token = _jacobian.set(True)
-    try:
-        yield
-    finally:
-        _jacobian.reset(token)
+        _purpose.reset(token)
 
 
 def integrate(
@@ -83,7 +75,7 @@ def integrate(
         Must divide ``steps``.
     mode
         ``"forward"``, ``"reverse"``, or ``"auto"``: forward with at most four unknowns per instance, or eight where
-        ``linearized`` is given; for the Jacobians of least squares with at most 256.
+        ``linearized`` is given. For the Jacobians of least squares forward as long as the tangents are not too large.
     linearized
         For speed, ``step`` together with its derivative, as one function of (state, tangents, parameters, directions)
         that returns the next state and its tangents. Tangents and ``directions``, those of the parameters, have the
@@ -109,33 +101,39 @@ def integrate(
     sizes = [int(tf.reshape(parameters[name][:1], (-1,)).shape[0]) for name in names]
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
-    most = JACOBIAN_UP_TO if _jacobian.get() else LINEARIZED_UP_TO if linearized else FORWARD_MODE_UP_TO
-    forward_mode = sum(sizes) <= most if mode == "auto" else mode == "forward"
+    axis, count = -1 if instances_last else 0, sum(sizes)
+    forward_mode = mode == "forward"
+    if mode == "auto":
+        forward_mode = count <= (LINEARIZED_UP_TO if linearized else FORWARD_MODE_UP_TO)
+        if _purpose.get() == "jacobian":
+            forward_mode |= count * _numbers_of_instance(initial(parameters), axis) <= TANGENT_NUMBERS
     stack = _loop_of(steps, store_every, instances_last)
-    if not (names and forward_mode) or _values_only.get():
+    if not (names and forward_mode) or _purpose.get() == "values":
         return stack(initial(parameters), lambda state: step(state, parameters))
-    axis = -1 if instances_last else 0
 
     @tf.custom_gradient
     def run(*values: tf.Tensor) -> tuple[Any, Callable[..., list[tf.Tensor]]]:
         here = dict(zip(names, values, strict=True))
         directions = [_direction(here, name, k) for name, size in zip(names, sizes, strict=True) for k in range(size)]
         stacked = {name: tf.concat([direction[name] for direction in directions], axis=0) for name in names}
-        at_once = linearized is None and len(directions) > WRITTEN_OUT
-        linearize = _all_at_once if at_once else partial(_one_by_one, axis=axis)
+        many = count > WRITTEN_OUT
+        apart = many and linearized is None
+        linearize = _all_at_once if many else partial(_one_by_one, axis=axis)
         first, tangents = linearize(lambda _, parameters: initial(parameters), directions)((), (), here, stacked)
+        if many and not apart:
+            tangents = tf.nest.map_structure(lambda part: _joined(part, axis, False), tangents)
         advance = linearized or linearize(step, directions)
         result, moved = stack(
             (tf.nest.map_structure(tf.identity, first), tangents),
             lambda both: advance(both[0], both[1], here, stacked),
         )
-        if at_once:
+        if apart:
             moved = tf.nest.map_structure(lambda part: _joined(part, axis, store_every is not None), moved)
 
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             slopes = tf.add_n(
                 [
-                    _contract(tangent, up, len(directions), axis)
+                    _contract(tangent, up, count, axis)
                     for tangent, up in zip(tf.nest.flatten(moved), upstream, strict=True)
                 ]
             )
@@ -154,6 +152,14 @@ def integrate(
         if mode == "forward":
             raise
         return stack(initial(parameters), lambda state: step(state, parameters))
+
+
+def _numbers_of_instance(state: State, axis: int) -> int:
+    """Return how many numbers an instance has in a state; 0 where shapes are not known."""
+    shapes = [part.shape.as_list() for part in tf.nest.flatten(state)]
+    for shape in shapes:
+        shape.pop(axis)
+    return sum(math.prod(size or 0 for size in shape) for shape in shapes)
 
 
 def _one_by_one(step: Callable[[State, Parameters], State], directions: list[Parameters], axis: int) -> Linearized:
@@ -182,7 +188,9 @@ def _all_at_once(step: Callable[[State, Parameters], State], directions: list[Pa
             moving = tf.nest.pack_sequence_as(state, one[0])
             return tf.nest.flatten(_jvp(step, state, moving, parameters, one[1])[1])
 
-        ahead = step(state, parameters)
+        # One of them here, since the map hides that a step has no forward derivative.
+        one = tf.nest.map_structure(lambda tangent: tangent[0], tangents)
+        ahead, _ = _jvp(step, state, one, parameters, directions[0])
         flat = tf.vectorized_map(along, (tf.nest.flatten(tangents), stacked))
         return ahead, tf.nest.pack_sequence_as(ahead, flat)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -17,6 +17,7 @@ from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.circular import arcs_of, turning_first
 from kerasjoint.models.mixture import Mixture, mixture_of, numbers_of, unknowns_of
 from kerasjoint.problem_set import ProblemSet
+from kerasjoint.slabs import slabs
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
 FloatArray = NDArray[np.float64]
@@ -24,8 +25,6 @@ FloatArray = NDArray[np.float64]
 COVARIANCES = ("diagonal", "full")
 # Up to so many numbers of all components' matrices of an instance, they are full.
 MOST_OF_MATRICES = 16_384
-# Numbers of matrices held at once while starts are drawn.
-NUMBERS_AT_ONCE = 2**25
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
@@ -204,10 +203,9 @@ class MixtureDensityModel(ProblemSetModel):
             total -= float(tf.reduce_sum(self.log_density(data.inputs, data.targets)))
         return total / len(problem_set)
 
-    def _slabs(self, n: int) -> Iterator[slice]:
-        """Divide n instances, so that the matrices of a slab are of bounded size."""
-        size = max(NUMBERS_AT_ONCE // (self.components * self.unknowns**2), 1)
-        return (slice(first, first + size) for first in range(0, n, size))
+    def _slabs(self, n: int) -> list[slice]:
+        """Return slabs of n instances, so that the matrices of a slab are of bounded size."""
+        return slabs(n, 8 * self.components * self.unknowns**2)
 
     def _training_data(self, problem_set: ProblemSet) -> TrainingData:
         inputs = self._named_inputs(problem_set)

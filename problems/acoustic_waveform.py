@@ -154,7 +154,7 @@ class AcousticWaveform(InverseProblem):
             return after, now, square, time + dt
 
         steps = self._times * self._stride
-        pressure, _, _, _ = integrate(initial, step, xi, steps, store_every=self._stride, mode="reverse")
+        pressure, _, _, _ = integrate(initial, step, xi, steps, store_every=self._stride)
         top = tf.gather(pressure[:, :, :, SPONGE], SPONGE + self.receivers, axis=3)
         return tf.transpose(top, (0, 2, 1, 3))
 

@@ -17,10 +17,6 @@ NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 FloatArray = NDArray[np.float64]
 
 
-# From MGH10's first start the way leads past b1 = 1e-15, which 2 + 2 z cannot tell from 0.
-POSITIVE = {"MGH10"}
-
-
 @dataclass(frozen=True)
 class Dataset:
     """One file: d parameters with two starts (2, d), certified values and standard deviations (d,), and the data."""
@@ -46,11 +42,11 @@ def read(name: str) -> Dataset:
 
 
 class Regression(InverseProblem):
-    """A dataset's model, with its parameters as unknowns without bounds, or, where that is needed, as positive ones."""
+    """A dataset's model, with its parameters as unknowns without bounds, or as positive ones."""
 
-    def __init__(self, name: str, scale: FloatArray) -> None:
+    def __init__(self, name: str, scale: FloatArray, positive: bool) -> None:
         self.name = name
-        lower = 0.0 if name in POSITIVE else None
+        lower = 0.0 if positive else None
         self.unknowns = (Unknown("b", shape=scale.shape, lower=lower, scale=scale),)
 
     def forward(self, xi, x):
@@ -58,10 +54,10 @@ class Regression(InverseProblem):
         return MODELS[self.name](b, *(x["x"][..., k] for k in range(x["x"].shape[2])))
 
 
-def problem_set(dataset: Dataset) -> ProblemSet:
+def problem_set(dataset: Dataset, positive: bool = False) -> ProblemSet:
     """Return two instances, one for each start, whose distances to zero are the scales of the unknowns."""
     y = np.log(dataset.y) if dataset.name == "Nelson" else dataset.y
-    problem = Regression(dataset.name, np.abs(dataset.starts[1]))
+    problem = Regression(dataset.name, np.abs(dataset.starts[1]), positive)
     return ProblemSet(problem, {"x": np.stack([dataset.x] * 2)}, np.stack([y] * 2), guess=dataset.starts)
 
 

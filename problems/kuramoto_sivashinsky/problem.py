@@ -188,18 +188,17 @@ class KuramotoSivashinsky(InverseProblem):
             n = modes.shape[-1]
             alpha, beta = (tf.reshape(tf.concat([parameters[name], directions[name]], axis=0), (-1, n)) for name in xi)
             # The slope of u^2 has the derivative 2 (u w)_s in the direction w, and its own where beta changes.
-            factor = tf.constant([1.0] + [2.0] * (beta.shape[0] - 1), dtype)[:, None]
-            strengths, changes = scale * factor * beta[0], tf.concat([0 * beta[:1], scale * beta[1:]], axis=0)
+            strengths, changes = (
+                scale * derivative_factors(beta.shape[0], dtype) * beta[0],
+                tf.concat([0 * beta[:1], scale * beta[1:]], axis=0),
+            )
             forcings = force[..., None] * alpha
 
             def slope(both: tf.Tensor) -> tf.Tensor:
                 slopes = spectrum.slope_of_products(both)
                 return forcings + strengths * slopes + changes * slopes[:, :, :1]
 
-            both = tf.reshape(tf.concat([modes, tangents], axis=-1), (*modes.shape[:2], -1, n))
-            moved = advance(both, {name: values[..., None] for name, values in scheme.items()}, slope)
-            moved = tf.reshape(moved, (*modes.shape[:2], -1))
-            return moved[..., :n], moved[..., n:]
+            return advance_with_tangents(modes, tangents, scheme, slope)
 
         history = integrate(
             lambda _: initial,
@@ -245,3 +244,22 @@ def advance(modes: tf.Tensor, scheme: dict[str, tf.Tensor], slope: Callable[[tf.
     fourth = slope(scheme["half_decay"] * half + scheme["half_step"] * (2 * third - first))
     inner = scheme["weight_inner"] * (second + third)
     return scheme["decay"] * modes + scheme["weight_first"] * first + inner + scheme["weight_last"] * fourth
+
+
+def advance_with_tangents(
+    modes: tf.Tensor, tangents: tf.Tensor, scheme: dict[str, tf.Tensor], slope: Callable[[tf.Tensor], tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return modes (4, size, n) and their k tangents (4, size, k n) after a step.
+
+    ``slope`` maps both together, (4, size, 1 + k, n), to their time derivative without the linear part.
+    """
+    n = modes.shape[-1]
+    both = tf.reshape(tf.concat([modes, tangents], axis=-1), (*modes.shape[:2], -1, n))
+    moved = advance(both, {name: values[..., None] for name, values in scheme.items()}, slope)
+    moved = tf.reshape(moved, (*modes.shape[:2], -1))
+    return moved[..., :n], moved[..., n:]
+
+
+def derivative_factors(count: int, dtype: tf.DType) -> tf.Tensor:
+    """Return what products count, (count, 1): the square of the modes once, those with tangents twice."""
+    return tf.constant([1.0] + [2.0] * (count - 1), dtype)[:, None]

@@ -11,7 +11,12 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.problems.kuramoto_sivashinsky.exponential import coefficients, excess_amplification
-from kerasjoint.problems.kuramoto_sivashinsky.problem import advance, growth
+from kerasjoint.problems.kuramoto_sivashinsky.problem import (
+    advance,
+    advance_with_tangents,
+    derivative_factors,
+    growth,
+)
 from kerasjoint.problems.kuramoto_sivashinsky.spectrum import Spectrum
 from kerasjoint.problems.noisy import observe, prior_generator, truth_generator
 from kerasjoint.problems.partly_observed import observation_steps
@@ -128,15 +133,11 @@ class KuramotoSivashinskyState(InverseProblem):
         def linearized(
             modes: tf.Tensor, tangents: tf.Tensor, _: Parameters, __: Parameters
         ) -> tuple[tf.Tensor, tf.Tensor]:
-            n = modes.shape[-1]
-            both = tf.reshape(tf.concat([modes, tangents], axis=-1), (*modes.shape[:2], -1, n))
             # The slope of u^2 has the derivative 2 (u w)_s in the direction w.
-            factor = tf.constant([1.0] + [2.0] * (both.shape[2] - 1), dtype)[:, None]
-            strengths = -np.pi / LENGTH * factor
-            schemes = {name: values[..., None] for name, values in scheme.items()}
-            moved = advance(both, schemes, lambda both: strengths * spectrum.slope_of_products(both))
-            moved = tf.reshape(moved, (*modes.shape[:2], -1))
-            return moved[..., :n], moved[..., n:]
+            strengths = -np.pi / LENGTH * derivative_factors(1 + tangents.shape[-1] // modes.shape[-1], dtype)
+            return advance_with_tangents(
+                modes, tangents, scheme, lambda both: strengths * spectrum.slope_of_products(both)
+            )
 
         history = integrate(
             initial,

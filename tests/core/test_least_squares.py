@@ -8,9 +8,20 @@ import tensorflow as tf
 from helpers import Decay, Fragile, central_difference, decay_set, fragile_set
 from scipy.optimize import least_squares
 
-from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown, integrate, time_loop, wrap_jax, wrap_numpy
+from kerasjoint import (
+    ArgumentError,
+    InverseProblem,
+    ProblemSet,
+    Unknown,
+    integrate,
+    refine,
+    time_loop,
+    wrap_jax,
+    wrap_numpy,
+)
 from kerasjoint.errors import RouteWarning
 from kerasjoint.evaluator import Route
+from kerasjoint.methods import LockstepLBFGS
 from kerasjoint.problems import LayeredGround
 
 TIME = np.linspace(0.1, 1.0, 7)
@@ -153,6 +164,42 @@ def test_many_tangents_travel_along_at_once(stored: int, instances_last: bool) -
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_tangents_that_are_too_large_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By reverse mode the same Jacobian; in forward mode the unknowns' tangents are pushed through the step."""
+    pushed, original = [], time_loop._jvp
+    monkeypatch.setattr(time_loop, "_jvp", lambda *args: pushed.append(1) or original(*args))
+    # Eleven tangents of a state of eleven numbers.
+    jacobians, counts = [], []
+    for most in (11 * 11, 11 * 11 - 1):
+        monkeypatch.setattr(time_loop, "TANGENT_NUMBERS", most)
+        problem_set = chain_set(Chain(11, "auto", 12))
+        problem_set.evaluator._functions.clear()
+        jacobians.append(weighted_jacobian(problem_set, at(problem_set))[1])
+        counts.append(len(pushed))
+    assert 0 < counts[0] == counts[1]
+    np.testing.assert_allclose(*jacobians, rtol=1e-10, atol=1e-12)
+
+
+class StepInJax(Chain):
+    """TensorFlow cannot differentiate its loop twice."""
+
+    def forward(self, xi, x):
+        import jax.numpy as jnp
+
+        move = wrap_jax(lambda state, force: state + 0.05 * jnp.sin(jnp.roll(state, 1, axis=1) + force))
+        return integrate(lambda _: x["initial"], lambda state, it: move(state, it["force"]), xi, steps=12)
+
+
+@pytest.mark.parametrize("size", [3, 11])
+def test_a_step_in_jax_is_refined_without_a_jacobian(size: int) -> None:
+    problem_set = chain_set(StepInJax(size, "auto", size))
+    assert not problem_set.evaluator.has_jacobian
+    with pytest.raises(ArgumentError, match=r"StepInJax\.forward: expected JAX around the whole time loop"):
+        problem_set.normal_equations(problem_set.guess)
+    start = LockstepLBFGS(max_iterations=2).solve(problem_set)
+    assert (refine(problem_set, start).loss < start.loss).all()
+
+
 class InJax(Decay):
     def forward(self, xi, x):
         import jax.numpy as jnp
@@ -162,7 +209,7 @@ class InJax(Decay):
 
 def test_jacobians_that_xla_refuses_leave_it_alone_after_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     # Without tangents that travel along, a loop is differentiated twice inside another one.
-    monkeypatch.setattr(time_loop, "JACOBIAN_UP_TO", 4)
+    monkeypatch.setattr(time_loop, "TANGENT_NUMBERS", 0)
     problem_set = LayeredGround(frequency=69.0).sample(2, seed=0)
     xi = problem_set.problem.prior(2, 1)
     with pytest.warns(RouteWarning, match=r"the Jacobian of LayeredGround\.forward .*: .*Cannot find body"):

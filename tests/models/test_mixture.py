@@ -9,6 +9,7 @@ import tensorflow as tf
 from scipy.stats import multivariate_normal
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
+from kerasjoint import slabs as slabs_module
 from kerasjoint.models import MixtureDensityModel
 from kerasjoint.models.mixture import Mixture, mixture_of, numbers_of, unknowns_of
 
@@ -110,7 +111,9 @@ def test_many_instances_are_proposed_for_slab_by_slab(monkeypatch: pytest.Monkey
     problem_set = ProblemSet(Sum(), {}, generator.standard_normal((10, 1)), truth=generator.standard_normal((10, 2)))
     model = MixtureDensityModel.for_problem_set(problem_set, network_options={"width": 8}, components=COMPONENTS)
     whole, loss = model.propose(problem_set, 6, seed=0), model.evaluate(problem_set)
-    monkeypatch.setattr("kerasjoint.models.density.NUMBERS_AT_ONCE", 4 * COMPONENTS * UNKNOWNS)
+    monkeypatch.setattr(slabs_module, "SLAB_BYTES", 8 * 4 * COMPONENTS * 2**2)
+    monkeypatch.setattr(slabs_module, "SMALLEST_SLAB", 1)
+    assert len(model._slabs(10)) == 3
     np.testing.assert_allclose(model.propose(problem_set, 6, seed=0), whole, rtol=1e-5)
     assert model.evaluate(problem_set) == pytest.approx(loss, rel=1e-5)
 

@@ -60,6 +60,21 @@ def test_neither_the_mean_nor_the_shortest_wave_matters(problem_set: ProblemSet)
     np.testing.assert_allclose(problem.simulate(np.zeros((4, 64))), 0.0, atol=1e-12)
 
 
+def test_the_jacobian_is_that_of_central_differences(problem_set: ProblemSet) -> None:
+    """All 64 tangents travel along, by the derivative of a step that is written out."""
+    few, problem = problem_set[:2], problem_set.problem
+    xi = few.truth
+    _, found, _, _ = few.evaluator.weighted_jacobian(xi, few.data, np.arange(2))
+    expected = np.stack(
+        [
+            (problem.simulate(xi + move) - problem.simulate(xi - move)).reshape(2, -1) / 2e-5
+            for move in 1e-5 * np.eye(64)
+        ],
+        axis=2,
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+
+
 def test_the_prior_is_the_climatology() -> None:
     problem = KuramotoSivashinskyState()
     state = problem.prior(64, seed=2)
