@@ -67,9 +67,16 @@ def escape_formulas(app: object, what: str, name: str, thing: object, options: o
             lines[k] = "".join(parts)
 
 
+def keep_colons(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Let a property's first line be text: of one with a colon, Napoleon takes what is before it for a type."""
+    if what == "property":
+        lines.insert(0, "")
+
+
 def setup(app: Any) -> None:
     """Before Napoleon (priority 500) reads the sections."""
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)
 
 
 write_pages(HERE)

@@ -102,7 +102,10 @@ def difficulty(name: str) -> str:
                 f"{part['solved_high']:.0%} | {part['cost']:.0f} |"
                 for part in row.to_dict("records")
             ]
-        return "\n".join(lines) + f"\n\nFrom the stored rows in `{source}`: `kerasjoint report {source}`."
+        return (
+            "\n".join(lines) + "\n\nAn evaluation is a value with its gradient; one without counts as a third. "
+            f"From the stored rows in `{source}`: `kerasjoint budgets {source} --out DIR`."
+        )
     return f"No stored comparison yet: `kerasjoint run {name}` makes one."
 
 

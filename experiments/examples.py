@@ -106,9 +106,43 @@ def _fluid(axes: Any, data: FigureData) -> None:
     axes.set_title("force, and observed velocity")
 
 
+def _ballistics(axes: Any, data: FigureData) -> None:
+    path = data["path"]
+    axes.plot(path[:, 0], path[:, 1], color=TRUE, lw=1.5, label="a throw that lands there")
+    axes.plot(data["y"][0], 0, "o", color=OBSERVED, label="observation: where it lands")
+    axes.axhline(0, color=GREY, lw=0.8)
+    axes.set(xlabel="along / m", ylabel="height / m", ylim=(-0.1, 1.4 * path[:, 1].max()))
+    axes.set_title("an instance and a solution")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+
+
+def _robotic_arm(axes: Any, data: FigureData) -> None:
+    joints = data["joints"]
+    axes.axvline(0, color=GREY, lw=3, label="rail of the base")
+    axes.plot(joints[:, 0], joints[:, 1], "-o", color=TRUE, lw=2.5, ms=6, label="an arm that reaches it")
+    axes.plot(*data["y"], "o", color=OBSERVED, ms=9, label="observation: the tip")
+    axes.set(xlabel="horizontal", ylabel="vertical", xlim=(-0.2, 2.2), ylim=(-1.2, 1.6), aspect="equal")
+    axes.set_title("an instance and a solution")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+
+
+def _sine_wave(axes: Any, data: FigureData) -> None:
+    surface, size = data["surface"], (-1, 1, -1, 1)
+    image = axes.imshow(surface, origin="lower", extent=size, cmap="RdBu_r", interpolation="bilinear")
+    axes.figure.colorbar(image, ax=axes, label="height")
+    axes.contour(surface, levels=[float(data["y"][0])], extent=size, colors="#000000", linewidths=1.2)
+    axes.plot(*data["truth"], "o", color=TRUE, mec="white", label="true point")
+    axes.set(xlabel="first coordinate", ylabel="second coordinate", aspect="equal")
+    axes.set_title("where the observed height is")
+    axes.legend(fontsize="small", loc="upper left")
+
+
 DRAWERS: dict[str, Callable[[Any, FigureData], None]] = {
     "wave-packet": _wave_packet,
     "billiards": _billiards,
     "kuramoto-sivashinsky": _trajectory,
     "navier-stokes": _fluid,
+    "ballistics": _ballistics,
+    "robotic-arm": _robotic_arm,
+    "sine-wave": _sine_wave,
 }

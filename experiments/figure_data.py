@@ -56,7 +56,7 @@ def _example(instance: ProblemSet) -> dict[str, NDArray[Any]]:
     prediction = problem.simulate(_centre(instance), instance.x)
     if isinstance(prediction, np.ndarray):
         arrays["prediction"] = prediction[0]
-    return arrays | problem.picture()
+    return arrays | problem.picture(_centre(instance)[0])
 
 
 def _landscape(instance: ProblemSet) -> dict[str, NDArray[Any]]:

@@ -98,14 +98,22 @@ def regularizer(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition
 
 def _per_instance(problem: Hooks, hook: str, xi: tf.Tensor, *arguments: Any) -> tf.Tensor:
     value = _call(problem, hook, *arguments)
-    name, n = problem.hook_name(hook), xi.shape[0]
+    shape = (xi.shape[0],)
+    check_tensor(problem.hook_name(hook), value, xi, shape)
+    return tf.ensure_shape(value, shape)
+
+
+def check_tensor(name: str, value: Any, like: tf.Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Refuse what one of a problem's methods returned unless it is a tensor with the rows and dtype of ``like``."""
     if not tf.is_tensor(value):
         raise ArgumentError(name, "a tensor computed by TensorFlow", type(value).__name__)
-    if not value.shape.is_compatible_with((n,)):
-        raise ArgumentError(name, f"one number per instance, shape ({n},)", value.shape)
-    if value.dtype != xi.dtype:
-        raise ArgumentError(name, f"the dtype of its inputs, {xi.dtype.name}", value.dtype.name)
-    return tf.ensure_shape(value, (n,))
+    n, rank = like.shape[0], value.shape.rank
+    if shape and not value.shape.is_compatible_with(shape):
+        raise ArgumentError(name, f"one number per instance, shape {shape}", value.shape)
+    if rank == 0 or (rank and not value.shape[:1].is_compatible_with((n,))):
+        raise ArgumentError(name, f"one row per instance, shape ({n}, ...)", value.shape)
+    if value.dtype != like.dtype:
+        raise ArgumentError(name, f"the dtype of its inputs, {like.dtype.name}", value.dtype.name)
 
 
 def _call(problem: Hooks, hook: str, *arguments: Any) -> Any:

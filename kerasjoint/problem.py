@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import evaluator_of
+from kerasjoint.hooks import check_tensor
 from kerasjoint.robust import robust_loss
 from kerasjoint.unknown import Unknown, UnknownSpace, as_float_array
 
@@ -119,6 +120,8 @@ class InverseProblem:
         With a ``robust_loss``, the sum of what the residuals count.
         """
         parts = tf.nest.flatten(self.residuals(prediction, y, x))
+        for part in parts:
+            check_tensor(self.hook_name("residuals"), part, y)
         return tf.add_n([_sum(robust_loss(self.robust_loss, self.robust_scale, part), y.shape[0]) for part in parts])
 
     def regularizer(self, xi: dict[str, tf.Tensor], x: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -178,8 +181,8 @@ class InverseProblem:
             return None
         return np.isfinite(loss) & (loss <= problem_set.truth_loss + self.solved_tolerance)
 
-    def picture(self) -> dict[str, NDArray[Any]]:
-        """Return arrays that a figure of an instance needs beside x, y and truth; default: none."""
+    def picture(self, xi: FloatArray) -> dict[str, NDArray[Any]]:
+        """Return arrays that a figure of an instance with unknowns xi (d,) needs besides x, y and truth."""
         return {}
 
     @property

@@ -202,6 +202,11 @@ class Solution:
         frame.insert(0, "instance", found.instance)
         return frame.assign(loss=found.loss, hits=found.hits)
 
+    @property
+    def at_bounds(self) -> NDArray[np.int8]:
+        """Which unknowns ended at a bound, (n, d): -1 at the lower one, 1 at the upper one, 0 at none."""
+        return self.problem_set.space.at_bounds(self.xi)
+
     def cost(self, value_cost: float = VALUE_COST) -> FloatArray:
         """Return the evaluations of each instance, (n,), a value without gradient counted as ``value_cost`` of one."""
         return cost_of(self.evaluations, self.values, value_cost)
@@ -238,6 +243,7 @@ class Solution:
     def to_frame(self, uncertainty: Uncertainty | None = None) -> pd.DataFrame:
         """Return one row per instance: unknowns, loss, status, cost, and truth and solved where known.
 
+        Where unknowns have bounds, ``at_bounds`` names those that ended at one: there, the data may ask for more.
         With the ``uncertainty`` of this solution, also the standard error of each unknown.
         """
         labels = self.problem_set.space.labels
@@ -249,6 +255,9 @@ class Solution:
         frame.insert(0, "instance", np.arange(len(self)))
         frame["loss"] = self.loss
         frame["status"] = [Status(code).name for code in self.status]
+        if np.isfinite([self.problem_set.space.lower, self.problem_set.space.upper]).any():
+            names = np.array(labels)
+            frame["at_bounds"] = [", ".join(names[there != 0]) if there.any() else "" for there in self.at_bounds]
         frame["evaluations"] = self.evaluations
         frame["iterations"] = self.iterations
         frame["non_finite"] = self.non_finite

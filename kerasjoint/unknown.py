@@ -15,10 +15,12 @@ from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
 from kerasjoint.errors import ArgumentError, describe
 
 RESERVED = (
-    *("instance", "loss", "status", "evaluations", "iterations", "non_finite"),
+    *("instance", "loss", "status", "at_bounds", "evaluations", "iterations", "non_finite"),
     *("starts", "hits", "missed", "confirmed", "solved"),
 )
 
+# In scales.
+NEAR_BOUND = 1e-6
 # Numbers of one unknown.
 MOST, MOST_AXES = 2**22, 16
 
@@ -226,6 +228,14 @@ class UnknownSpace:
         if outside.size:
             bounds = f"values strictly inside {self.lower.tolist()} to {self.upper.tolist()}"
             raise ArgumentError(argument, bounds, f"instances {name_instances(outside)} outside")
+
+    def at_bounds(self, xi: FloatArray) -> NDArray[np.int8]:
+        """Return -1 where an unknown is at its lower bound, 1 at its upper one, else 0, (n, d).
+
+        At a bound is what is nearer to it than a millionth of the scale: coordinates never get there exactly.
+        """
+        near = NEAR_BOUND * self.scale
+        return (xi >= self.upper - near).astype(np.int8) - (xi <= self.lower + near).astype(np.int8)
 
     def move_inside(self, xi: FloatArray, share: float = 1e-3) -> FloatArray:
         """Move unknowns (n, d) that are outside of a bound, or near it, to ``share`` scales inside."""

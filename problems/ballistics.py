@@ -20,6 +20,8 @@ PLACE, HEIGHT, SPREAD, SPEED = 0.0, 1.5, 0.25, 15.0
 LOWEST, HIGHEST = np.radians([9.0, 72.0])
 # Newton's method on a concave function from the right: tested down to rounding over the prior.
 NEWTON = 8
+# Points of a picture.
+PATH = 400
 
 
 class Ballistics(InverseProblem):
@@ -112,6 +114,16 @@ class Ballistics(InverseProblem):
     def solved(self, loss: FloatArray, xi: FloatArray, problem_set: Instances) -> NDArray[np.bool_]:
         """Return which instances land within ``tolerance``."""
         return loss <= self.tolerance**2
+
+    def picture(self, xi: FloatArray) -> dict[str, NDArray[np.float64]]:
+        """Return points of the ball's path, (m, 2)."""
+        place, height, angle, speed = xi
+        time, final = MASS / DRAG, GRAVITY * MASS / DRAG
+        t = np.linspace(0, (height + time * (speed * np.sin(angle) + final)) / final, PATH)
+        left = np.exp(-t / time)
+        along = place + speed * np.cos(angle) * time * (1 - left)
+        above = height + time * (speed * np.sin(angle) + final) * (1 - left) - final * t
+        return {"path": np.stack([along, above], axis=1)[above >= 0]}
 
     @staticmethod
     def _draw(n: int, generator: np.random.Generator) -> FloatArray:

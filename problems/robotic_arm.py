@@ -77,6 +77,13 @@ class RoboticArm(InverseProblem):
         along = tf.reduce_sum(lengths * tf.cos(directions), axis=1)
         return tf.stack([along, xi["height"] + tf.reduce_sum(lengths * tf.sin(directions), axis=1)], axis=1)
 
+    def picture(self, xi: FloatArray) -> dict[str, NDArray[np.float64]]:
+        """Return the places of the joints from the base to the tip, (4, 2)."""
+        height, first, second, third = xi
+        directions = np.array([first, second - first, third - second - first])
+        parts = np.array(LENGTHS)[:, None] * np.stack([np.cos(directions), np.sin(directions)], axis=1)
+        return {"joints": np.cumsum(np.vstack([[0.0, height], parts]), axis=0)}
+
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw heights and angles, (n, 4)."""
         n, seed = check_draw(n, seed)

@@ -16,6 +16,8 @@ FloatArray = NDArray[np.float64]
 
 # In half waves per unit of length.
 WAVES = 3
+# Of a picture, along each axis.
+GRID = 121
 
 
 class SineWave(InverseProblem):
@@ -68,6 +70,11 @@ class SineWave(InverseProblem):
         """Return the height, (n, 1)."""
         angle = WAVES * np.pi * xi["point"]
         return tf.sin(angle[:, :1]) + tf.cos(angle[:, 1:])
+
+    def picture(self, xi: FloatArray) -> dict[str, NDArray[np.float64]]:
+        """Return the height of the surface on a grid over the square, (second, first) coordinate."""
+        axis = np.linspace(-1, 1, GRID)
+        return {"surface": np.sin(WAVES * np.pi * axis) + np.cos(WAVES * np.pi * axis)[:, None]}
 
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw points uniformly, (n, 2)."""

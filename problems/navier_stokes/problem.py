@@ -173,7 +173,7 @@ class NavierStokes(InverseProblem):
         y = self.simulate(truth, {"initial": noise})
         return ProblemSet(self, {"initial": noise[:, half:]}, y, truth)
 
-    def picture(self) -> dict[str, NDArray[Any]]:
+    def picture(self, xi: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """Return which cells are solid, (cells, cells), for figures."""
         return {"solid": self.grid.solid}
 

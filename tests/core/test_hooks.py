@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,25 @@ def test_a_term_of_the_wrong_shape_is_refused(hook: str, wrong: Callable[[tf.Ten
             return wrong(xi["rate"]) if hook == "regularizer" else xi["rate"]
 
     with pytest.raises(ArgumentError, match=rf"Wrong\.{hook}: expected one number per instance, shape \(4,\)"):
+        decay_set(Wrong(), n=4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda parts: tf.cast(parts, tf.float32), "expected the dtype of its inputs, float64, got float32"),
+        (lambda parts: tf.reduce_sum(parts), r"expected one row per instance, shape \(4, \.\.\.\), got \(\)"),
+        (lambda parts: parts[:-1], r"expected one row per instance, shape \(4, \.\.\.\), got \(3, 20\)"),
+        (lambda parts: "none", "expected a tensor computed by TensorFlow, got str"),
+        (lambda parts: (parts, None), "expected a tensor computed by TensorFlow, got NoneType"),
+    ],
+)
+def test_residuals_of_the_wrong_kind_are_refused_by_that_name(wrong: Callable[..., Any], message: str) -> None:
+    class Wrong(Decay):
+        def residuals(self, prediction, y, x):
+            return wrong(prediction - y)
+
+    with pytest.raises(ArgumentError, match=rf"Wrong\.residuals: {message}"):
         decay_set(Wrong(), n=4)
 
 

@@ -47,7 +47,7 @@ def test_a_status_is_an_integer_with_a_message() -> None:
 def test_to_frame(decay: ProblemSet) -> None:
     xi = decay.truth[:, 0] + [0.0, 0.5, 0.0, -0.2]
     frame = made(decay, xi).to_frame()
-    columns = "instance rate loss status evaluations iterations non_finite true rate solved"
+    columns = "instance rate loss status at_bounds evaluations iterations non_finite true rate solved"
     assert " ".join(frame.columns) == columns
     assert frame["instance"].tolist() == [0, 1, 2, 3]
     assert frame["rate"].tolist() == xi.tolist()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import Decay, decay_set
+from scipy.optimize import least_squares
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, refine, solve
 from kerasjoint.methods import LBFGS, LockstepLBFGS, LockstepLM, Reparameterized, ScipyLBFGS, Supervised
@@ -140,3 +141,28 @@ def test_solve_refuses_nonsense(decay: ProblemSet) -> None:
     for arguments, message in cases:
         with pytest.raises(ArgumentError, match=message):
             solve(**{"problem_set": decay} | arguments)
+
+
+class Bounded(InverseProblem):
+    """Two unknowns of which bounds may keep the best values out."""
+
+    unknowns = (Unknown("rate", lower=1.0, upper=3.0), Unknown("size", lower=0.5, guess=1.0, scale=1.0))
+
+    def forward(self, xi, x):
+        return xi["size"][:, None] * tf.exp(-xi["rate"][:, None] * x["time"])
+
+
+@pytest.mark.parametrize("method", ["lockstep-lbfgs", "lockstep-lm", "scipy-lbfgs", "amortized-multi-start"])
+def test_unknowns_that_end_at_a_bound_are_named(method: str) -> None:
+    """Beside SciPy, which reaches bounds exactly and says so in its active mask."""
+    time = np.linspace(0, 2, 20)
+    wanted = np.array([[0.5, 1.0], [0.99, 0.3], [1.001, 1.0], [2.0, 0.2], [2.999, 2.0], [4.0, 0.49]])
+    y = wanted[:, 1:] * np.exp(-wanted[:, :1] * time)
+    solution = solve(ProblemSet(Bounded(), {"time": np.tile(time, (6, 1))}, y), method)
+    options = {"bounds": ([1, 0.5], [3, np.inf]), "method": "dogbox", "xtol": 1e-12, "ftol": 1e-12, "gtol": 1e-12}
+    found = [
+        least_squares(lambda p, data: p[1] * np.exp(-p[0] * time) - data, [2, 1], args=(data,), **options) for data in y
+    ]
+    np.testing.assert_array_equal(solution.at_bounds, [one.active_mask for one in found])
+    np.testing.assert_allclose(solution.xi, [one.x for one in found], rtol=1e-5)
+    assert solution.to_frame()["at_bounds"].tolist() == ["rate", "size", "", "rate, size", "", "rate, size"]

@@ -78,3 +78,18 @@ def test_the_priors_are_those_of_the_benchmark() -> None:
 def test_unusable_tolerances_are_refused(kind: type, tolerance: object) -> None:
     with pytest.raises(ArgumentError, match="tolerance: expected a positive number"):
         kind(tolerance=tolerance)
+
+
+def test_pictures_end_where_the_observation_is() -> None:
+    throws, arms = Ballistics().sample(5, seed=0), RoboticArm().sample(5, seed=0)
+    for throw, landing, arm, tip in zip(throws.truth, throws.y, arms.truth, arms.y, strict=True):
+        path, joints = Ballistics().picture(throw)["path"], RoboticArm().picture(arm)["joints"]
+        np.testing.assert_allclose(path[0], throw[:2])
+        step = np.linalg.norm(path[-1] - path[-2])
+        assert np.linalg.norm(path[-1] - [landing[0], 0]) <= step
+        np.testing.assert_allclose(joints[-1], tip)
+        np.testing.assert_allclose(np.linalg.norm(np.diff(joints, axis=0), axis=1), [0.5, 0.5, 1])
+    surface = SineWave().picture(np.zeros(2))["surface"]
+    assert surface.shape == (121, 121)
+    point = np.array([[np.linspace(-1, 1, 121)[100], np.linspace(-1, 1, 121)[20]]])
+    np.testing.assert_allclose(surface[20, 100], SineWave().simulate(point)[0, 0])
