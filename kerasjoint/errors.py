@@ -102,7 +102,7 @@ class SimulatorError(KerasjointError, RuntimeError):
 
 
 class RouteWarning(UserWarning):
-    """A simulator runs on a slower route than XLA."""
+    """A simulator runs on a slower route than XLA, or XLA will take long to compile it."""
 
 
 class SimulatorWarning(UserWarning):

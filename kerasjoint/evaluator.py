@@ -36,6 +36,8 @@ OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted
 JACOBIANS = ("normal_equations", "weighted_jacobian")
 # What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
 REFUSALS = ("XLA", "tf2xla")
+# The zoo's largest has 700. A hundred steps written out, 1,200, take half a minute with their gradient, 500 over ten.
+MANY_OPERATIONS = 1_000
 JAX_OPERATION = "XlaCallModule"
 HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 # How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
@@ -111,6 +113,7 @@ class Evaluator:
         self._choose_route(graph)
         if self.route is not Route.HOST:
             self._check_flexible(n, data)
+            self._warn_of_length(graph)
         self._checked.add(key)
 
     def _check_flexible(self, n: int, data: Data) -> None:
@@ -127,6 +130,15 @@ class Evaluator:
                 expected = "a function that computes in the dtype of its inputs: networks train in float32"
                 got = f"one for float64 alone ({reason})"
             raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
+
+    def _warn_of_length(self, graph: Any) -> None:
+        """Warn of a Python loop over many steps, which is written out before it is compiled."""
+        definition = graph.graph.as_graph_def()
+        size = len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
+        if self.route is Route.XLA and size > MANY_OPERATIONS:
+            advice = "a loop over time steps is compiled once as kerasjoint.integrate or tf.while_loop"
+            name = self.problem.hook_name("forward")
+            warnings.warn(f"{name} is {size} operations, which XLA may compile for minutes: {advice}", RouteWarning, 2)
 
     @property
     def has_jacobian(self) -> bool:

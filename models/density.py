@@ -176,13 +176,12 @@ class MixtureDensityModel(ProblemSetModel):
     def propose(self, problem_set: ProblemSet, count: int, seed: int) -> FloatArray:
         """Return starts of each instance in normalised coordinates, (n, count, d).
 
-        First come the means of the components, the most probable first, then samples, each drawn towards the mean of
-        its component by a random share: of many unknowns, a plain sample is always far from the mean.
+        First come the means of the components, the most probable first, then samples.
         """
         count, generator = check_count("count", count), np.random.default_rng(check_seed(seed))
         n, samples = len(problem_set), max(count - self.components, 0)
         uniform = generator.uniform(size=(n, samples))
-        normal = generator.uniform(size=(n, samples, 1)) * generator.standard_normal((n, samples, self.unknowns))
+        normal = generator.standard_normal((n, samples, self.unknowns))
         starts = np.empty((n, count, self.unknowns))
         for rows in self._slabs(n):
             mixture = self.mixture(self._named_inputs(problem_set[rows]))

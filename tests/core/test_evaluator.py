@@ -294,3 +294,19 @@ def test_double_precision_alone_is_refused() -> None:
 
     with pytest.raises(ArgumentError, match=r"Double\.forward: expected a function that computes in the dtype of"):
         decay_set(Double(), n=2)
+
+
+def test_a_loop_written_out_is_warned_of_before_it_is_compiled() -> None:
+    class Steps(Decay):
+        def __init__(self, steps: int) -> None:
+            self.steps = steps
+
+        def forward(self, xi, x):
+            state = tf.ones_like(x["time"])
+            for _ in range(self.steps):
+                state -= xi["rate"][:, None] * tf.square(state) / self.steps
+            return state
+
+    decay_set(Steps(100), n=2)
+    with pytest.warns(RouteWarning, match=r"Steps\.forward is \d{4} operations.*kerasjoint\.integrate"):
+        decay_set(Steps(300), n=2)
