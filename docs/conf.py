@@ -49,6 +49,8 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+COLON = "\x00"
+
 linkcheck_ignore = [r"https?://.*"]  # Only links within the site.
 
 
@@ -67,16 +69,22 @@ def escape_formulas(app: object, what: str, name: str, thing: object, options: o
             lines[k] = "".join(parts)
 
 
-def keep_colons(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Let a property's first line be text: of one with a colon, Napoleon takes what is before it for a type."""
+def hide_colons(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Hide the colons of a property's first line: Napoleon takes what is before one for a type."""
     if what == "property":
-        lines.insert(0, "")
+        lines[:1] = [line.replace(":", COLON) for line in lines[:1]]
+
+
+def show_colons(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Undo ``hide_colons``."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
 def setup(app: Any) -> None:
-    """Before Napoleon (priority 500) reads the sections."""
+    """Before, and after, Napoleon (priority 500) reads the sections."""
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)
-    app.connect("autodoc-process-docstring", keep_colons, priority=400)
+    app.connect("autodoc-process-docstring", hide_colons, priority=400)
+    app.connect("autodoc-process-docstring", show_colons, priority=600)
 
 
 write_pages(HERE)
