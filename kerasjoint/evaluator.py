@@ -110,10 +110,10 @@ class Evaluator:
         if key in self._checked:
             return
         graph = self._trace(self._objective, n, data)
-        self._choose_route(graph)
+        size = self._choose_route(graph)
         if self.route is not Route.HOST:
             self._check_flexible(n, data)
-            self._warn_of_length(graph)
+            self._warn_of_length(size)
         self._checked.add(key)
 
     def _check_flexible(self, n: int, data: Data) -> None:
@@ -131,10 +131,8 @@ class Evaluator:
                 got = f"one for float64 alone ({reason})"
             raise ArgumentError(self.problem.hook_name("forward"), expected, got) from error
 
-    def _warn_of_length(self, graph: Any) -> None:
+    def _warn_of_length(self, size: int) -> None:
         """Warn of a Python loop over many steps, which is written out before it is compiled."""
-        definition = graph.graph.as_graph_def()
-        size = len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
         if self.route is Route.XLA and size > MANY_OPERATIONS:
             advice = "a loop over time steps is compiled once as kerasjoint.integrate or tf.while_loop"
             name = self.problem.hook_name("forward")
@@ -342,18 +340,22 @@ class Evaluator:
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), dtype), tuple(data))
         return abstract_graph(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
 
-    def _choose_route(self, graph: Any) -> None:
-        """Take the route of host calls if the traced graph calls Python; note what cannot be differentiated twice."""
+    def _choose_route(self, graph: Any) -> int:
+        """Take the route of host calls if the traced graph calls Python; return how many operations it has.
+
+        Notes what cannot be differentiated twice.
+        """
         definition = graph.graph.as_graph_def()
         inside = [node for function in definition.library.function for node in function.node_def]
         self._jax_in_a_loop |= any(node.op == JAX_OPERATION for node in inside)
-        calls = [node.name for node in [*definition.node, *inside] if node.op in HOST_OPERATIONS]
-        if not calls or self.route is Route.HOST:
-            return
-        foreign = [name for name in calls if WRAPPED not in name]
-        if foreign:
-            self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
-        self.route = Route.HOST
+        everywhere = [*definition.node, *inside]
+        calls = [node.name for node in everywhere if node.op in HOST_OPERATIONS]
+        if calls and self.route is not Route.HOST:
+            foreign = [name for name in calls if WRAPPED not in name]
+            if foreign:
+                self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
+            self.route = Route.HOST
+        return len(everywhere)
 
     def _leave(self, route: Route, reason: str) -> None:
         self.route = route

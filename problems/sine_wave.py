@@ -74,7 +74,8 @@ class SineWave(InverseProblem):
     def picture(self, xi: FloatArray) -> dict[str, NDArray[np.float64]]:
         """Return the height of the surface on a grid over the square, (second, first) coordinate."""
         axis = np.linspace(-1, 1, GRID)
-        return {"surface": np.sin(WAVES * np.pi * axis) + np.cos(WAVES * np.pi * axis)[:, None]}
+        points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        return {"surface": self.simulate(points).reshape(GRID, GRID)}
 
     def prior(self, n: int, seed: int) -> FloatArray:
         """Draw points uniformly, (n, 2)."""
