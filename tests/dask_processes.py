@@ -15,27 +15,51 @@ CLI = "from distributed.cli import dask_{0}; dask_{0}.main()"
 
 
 class DaskProcesses:
-    """Starts a scheduler at ``address``, and workers of one thread each."""
+    """Starts a scheduler at ``address``, and workers of one thread each.
 
-    def __init__(self, folder: Path) -> None:
+    ``tls``: files of the authority, the certificate and its key; without them nothing is encrypted.
+    """
+
+    def __init__(self, folder: Path, tls: tuple[Path, Path, Path] | None = None) -> None:
         self.folder = folder
+        self.tls = () if tls is None else ("--tls-ca-file", tls[0], "--tls-cert", tls[1], "--tls-key", tls[2])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{self.port}"
         self.running: list[subprocess.Popen[bytes]] = []
 
     def scheduler(self) -> subprocess.Popen[bytes]:
-        started = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
+        started = self._start(
+            "scheduler",
+            "--protocol",
+            self.address[:3],
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--no-dashboard",
+        )
         until(lambda: answers(self.port), 400)
         return started
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        options = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+        options = (
+            "--protocol",
+            self.address[:3],
+            "--host",
+            "127.0.0.1",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--memory-limit",
+            "0",
+        )
         return self._start("worker", self.address, *options, **environment)
 
     def _start(self, kind: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", CLI.format(kind), *arguments]
+        command = [sys.executable, "-c", CLI.format(kind), *arguments, *map(str, self.tls)]
         with open(self.folder / f"{kind}.log", "ab") as log:
             started = subprocess.Popen(command, cwd=self.folder, env=os.environ | environment, stdout=log, stderr=log)
         self.running.append(started)
@@ -43,8 +67,8 @@ class DaskProcesses:
 
 
 @contextmanager
-def dask_processes(folder: Path) -> Iterator[DaskProcesses]:
-    processes = DaskProcesses(folder)
+def dask_processes(folder: Path, tls: tuple[Path, Path, Path] | None = None) -> Iterator[DaskProcesses]:
+    processes = DaskProcesses(folder, tls)
     try:
         yield processes
     finally:

@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from dask_processes import DaskProcesses, dask_processes, until
+from distributed import Security
 from stored_rows import in_order
 from typer.testing import CliRunner
 
 from kerasjoint.errors import ArgumentError, ClusterError
 from kerasjoint.experiments.cli import app
+from kerasjoint.experiments.dask_engine import TLS
 from kerasjoint.experiments.store import Store
 from kerasjoint.optional import MissingPackageError, require
 
@@ -178,6 +180,39 @@ def test_a_worker_of_another_version_is_refused_by_name(folder, dask):
     assert "workers: expected kerasjoint 0.1.0 on each, as here, got others: tcp://127.0.0.1:" in output
     assert "has 0.0.7" in output
     assert not [*folder.glob("cluster/tasks/[!.]*")]
+
+
+def certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """Write an authority of its own, a certificate that it signed, and the key."""
+    folder.mkdir()
+    made = Security.temporary()
+    texts = {"ca.pem": made.tls_ca_file, "cert.pem": made.tls_client_cert, "key.pem": made.tls_client_key}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.long
+def test_certificates_open_a_scheduler_and_others_do_not(folder):
+    own, foreign = certificates(folder / "own"), certificates(folder / "foreign")
+    with dask_processes(folder, own) as dask:
+        dask.scheduler()
+        dask.worker()
+        with_own, with_foreign = (
+            (*on(dask), *(word for pair in zip(TLS, map(str, files), strict=True) for word in pair))
+            for files in (own, foreign)
+        )
+        code, output = run(folder, "cluster", *with_own)
+        assert code == 0, output
+        assert run(folder, "local")[0] == 0
+        assert_same_rows(folder, "local", "cluster")
+        plain = ("--engine", "dask", "--scheduler", dask.address.replace("tls", "tcp"))
+        for refused in (with_foreign, plain):
+            code, output = run(folder, "refused", *refused)
+            assert code == 1
+            assert "no scheduler answers" in output
+            assert "Traceback" not in output
+    assert not [*folder.glob("refused/tasks/[!.]*")]
 
 
 @pytest.mark.parametrize(
