@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,14 @@ FigureData = dict[str, NDArray[Any]]
 def draw_example(axes: Any, problem: str, data: FigureData) -> None:
     """Draw an instance in the problem's own way, or its observation as points, curves or an image.
 
+    The latter also where ``data``, stored before the problem's ``picture`` gave them, lack arrays of its own way.
+
     Example
     -------
     >>> draw_example(axes, "billiards", store.figure_data("billiards"))
     """
-    DRAWERS.get(Label(problem).base.removesuffix("-light"), draw_observation)(axes, data)
+    drawer, *needed = DRAWERS.get(Label(problem).base.removesuffix("-light"), (draw_observation,))
+    (drawer if data.keys() >= {*needed} else draw_observation)(axes, data)
 
 
 def draw_observation(axes: Any, data: FigureData) -> None:
@@ -137,12 +139,13 @@ def _sine_wave(axes: Any, data: FigureData) -> None:
     axes.legend(fontsize="small", loc="upper left")
 
 
-DRAWERS: dict[str, Callable[[Any, FigureData], None]] = {
-    "wave-packet": _wave_packet,
-    "billiards": _billiards,
-    "kuramoto-sivashinsky": _trajectory,
-    "navier-stokes": _fluid,
-    "ballistics": _ballistics,
-    "robotic-arm": _robotic_arm,
-    "sine-wave": _sine_wave,
+# The way of drawing, and the arrays of ``picture`` that it needs.
+DRAWERS: dict[str, tuple[Any, ...]] = {
+    "wave-packet": (_wave_packet,),
+    "billiards": (_billiards,),
+    "kuramoto-sivashinsky": (_trajectory,),
+    "navier-stokes": (_fluid, "solid"),
+    "ballistics": (_ballistics, "path"),
+    "robotic-arm": (_robotic_arm, "joints"),
+    "sine-wave": (_sine_wave, "surface"),
 }

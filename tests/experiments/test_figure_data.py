@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -11,12 +13,15 @@ import pytest
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet
-from kerasjoint.experiments.examples import draw_example
+from kerasjoint.experiments.examples import DRAWERS, draw_example
 from kerasjoint.experiments.figure_data import figure_data
 from kerasjoint.experiments.figures import draw_loss_over_n, draw_traces, landscape_of
+from kerasjoint.npz import read_npz
 from kerasjoint.plot.landscapes import draw_landscape
 from kerasjoint.plot.styles import method_styles
 from kerasjoint.problems import PROBLEMS, Billiards
+
+STORED = sorted((Path(__file__).parents[2] / "reports").glob("**/figure-data/*.npz"))
 
 
 class Sampled(Decay):
@@ -129,6 +134,20 @@ def test_an_observation_of_any_shape_is_drawn(axes, shape, lines, images, arrows
 def test_a_prediction_of_another_shape_is_not_drawn(axes):
     draw_example(axes, "damped.py:Damped", {"y": np.ones(3), "prediction": np.ones(4), "truth": np.ones(1)})
     assert len(axes.lines) == 1
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_stored_figure_data_give_the_problems_own_picture(axes, path):
+    data = read_npz(path)
+    _, *needed = DRAWERS.get(path.stem.split("@")[0].removesuffix("-light"), (None,))
+    assert {*needed} <= data.keys()
+    draw_example(axes, path.stem, data)
+    assert axes.get_title()
+
+
+def test_data_without_what_a_picture_needs_show_the_observation(axes):
+    draw_example(axes, "ballistics", {"y": np.ones(1), "prediction": np.ones(1), "truth": np.ones(4)})
+    assert axes.get_title() == "an instance"
 
 
 def test_losses_below_zero_are_drawn_on_a_linear_axis(axes):
