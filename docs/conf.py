@@ -80,11 +80,17 @@ def show_colons(app: object, what: str, name: str, thing: object, options: objec
     lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
+def name_arrays(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Name NumPy's ArrayLike: Napoleon writes out all that it stands for."""
+    lines[:] = [re.sub(r"^(:type \w+:).*_array_like.*", r"\1 ArrayLike, optional", line) for line in lines]
+
+
 def setup(app: Any) -> None:
     """Before, and after, Napoleon (priority 500) reads the sections."""
     app.connect("autodoc-process-docstring", escape_formulas, priority=400)
     app.connect("autodoc-process-docstring", hide_colons, priority=400)
     app.connect("autodoc-process-docstring", show_colons, priority=600)
+    app.connect("autodoc-process-docstring", name_arrays, priority=600)
 
 
 write_pages(HERE)
