@@ -23,6 +23,8 @@ from kerasjoint.tensor_problem_set import TensorProblemSet
 FloatArray = NDArray[np.float64]
 
 COVARIANCES = ("diagonal", "full")
+# Examples of a training step.
+BATCH = 128
 # Up to so many numbers of all components' matrices of an instance, they are full.
 MOST_OF_MATRICES = 16_384
 
@@ -70,7 +72,7 @@ class MixtureDensityModel(ProblemSetModel):
         seed: int = 0,
         components: int = 8,
         covariance: str = "diagonal",
-        batch: int = 128,
+        batch: int = BATCH,
         noise: float = 0.5,
         order: Sequence[int] | None = None,
         **kwargs: Any,

@@ -16,7 +16,7 @@ from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
-from kerasjoint.models.density import COVARIANCES
+from kerasjoint.models.density import BATCH, COVARIANCES
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -140,7 +140,7 @@ class AmortizedMultiStart(Method):
             if count < FEWEST_PAIRS:
                 self._finish(search, random, RANDOM, generator)
             else:
-                steps = self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
+                steps = self._steps(problem_set)
                 with proposals(search, count, steps, self._settings, network_seed, generator) as network:
                     self._rounds(search, network, count, report)
                     self._finish(search, network, PROPOSED, generator)
@@ -152,17 +152,25 @@ class AmortizedMultiStart(Method):
         names = "network", "network_options", "components", "covariance"
         return {name: getattr(self, name) for name in names}
 
+    def _steps(self, problem_set: ProblemSet) -> int:
+        return self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
+
     def _pairs(self, search: Search) -> int:
-        """Return how many pairs each round simulates: equally many, so that the training is compiled once."""
+        """Return how many pairs each round simulates: equally many, so that the training is compiled once.
+
+        At most as many as the training of a round looks at.
+        """
         problem_set = search.problem_set
         if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.one)):
             return 0
-        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, MOST_PAIRS))
+        read = BATCH * self._steps(problem_set)
+        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, read, MOST_PAIRS))
 
     def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> None:
         """Train and descend, as long as instances look unsolved and the budget lasts."""
         for number in range(self.rounds):
-            rows, left = search.unsolved if search.unsolved.size else search.open, search.left
+            # What looks solved and is not confirmed needs starts, for which a network once trained is good enough.
+            rows, left = search.unsolved if number or search.unsolved.size else search.open, search.left
             if not rows.size or left < count * self.value_cost:
                 return
             network.learn()
