@@ -9,6 +9,7 @@ from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, solve
 from kerasjoint.methods import AmortizedMultiStart, LockstepLBFGS, MultiStart
+from kerasjoint.methods.proposals import Proposals
 from kerasjoint.problems import Billiards, WavePacket
 
 pytestmark = pytest.mark.usefixtures("few_batch_sizes")
@@ -135,6 +136,23 @@ def test_bounds_of_every_kind_in_chunks_and_exact_counts() -> None:
     assert found.solved.sum() >= random.solved.sum()
     problem_set.space.check_inside(found.xi, "xi")
     assert_same_bits(found, method.solve(problem_set, seed=0))
+
+
+def test_it_trains_only_while_instances_look_unsolved(monkeypatch) -> None:
+    trained, learn = [], Proposals.learn
+
+    def watched(self) -> None:
+        trained.append((self._search.unsolved.size, self._count))
+        learn(self)
+
+    monkeypatch.setattr(Proposals, "learn", watched)
+    problem_set = WavePacket().sample(64, seed=0)
+    found = AmortizedMultiStart(evaluations=1500, steps=100).solve(problem_set, seed=0)
+    assert found.solved.mean() > 0.95
+    unsolved, pairs = zip(*trained, strict=True)
+    assert all(unsolved[1:])
+    # No more pairs than the steps of 128 look at.
+    assert set(pairs) == {100 * 128}
 
 
 def test_starts_and_first_pairs_come_from_the_prior() -> None:
