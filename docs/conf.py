@@ -82,7 +82,7 @@ def show_colons(app: object, what: str, name: str, thing: object, options: objec
 
 def name_arrays(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Name NumPy's ArrayLike: Napoleon writes out all that it stands for."""
-    lines[:] = [re.sub(r"^(:type \w+:).*_array_like.*", r"\1 ArrayLike, optional", line) for line in lines]
+    lines[:] = [re.sub(r"^(:type \w+:).*_array_like.*", r"\1 ArrayLike", line) for line in lines]
 
 
 def setup(app: Any) -> None:

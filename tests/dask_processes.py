@@ -22,44 +22,27 @@ class DaskProcesses:
 
     def __init__(self, folder: Path, tls: tuple[Path, Path, Path] | None = None) -> None:
         self.folder = folder
-        self.tls = () if tls is None else ("--tls-ca-file", tls[0], "--tls-cert", tls[1], "--tls-key", tls[2])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{self.port}"
+        protocol = "tcp" if tls is None else "tls"
+        self.address = f"{protocol}://127.0.0.1:{self.port}"
+        self.options = ["--protocol", protocol, "--host", "127.0.0.1", "--no-dashboard"]
+        for name, path in zip(("--tls-ca-file", "--tls-cert", "--tls-key"), tls or (), strict=False):
+            self.options += [name, str(path)]
         self.running: list[subprocess.Popen[bytes]] = []
 
     def scheduler(self) -> subprocess.Popen[bytes]:
-        started = self._start(
-            "scheduler",
-            "--protocol",
-            self.address[:3],
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--no-dashboard",
-        )
+        started = self._start("scheduler", "--port", str(self.port))
         until(lambda: answers(self.port), 400)
         return started
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
-        options = (
-            "--protocol",
-            self.address[:3],
-            "--host",
-            "127.0.0.1",
-            "--nthreads",
-            "1",
-            "--no-nanny",
-            "--no-dashboard",
-            "--memory-limit",
-            "0",
-        )
+        options = ("--nthreads", "1", "--no-nanny", "--memory-limit", "0")
         return self._start("worker", self.address, *options, **environment)
 
     def _start(self, kind: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", CLI.format(kind), *arguments, *map(str, self.tls)]
+        command = [sys.executable, "-c", CLI.format(kind), *arguments, *self.options]
         with open(self.folder / f"{kind}.log", "ab") as log:
             started = subprocess.Popen(command, cwd=self.folder, env=os.environ | environment, stdout=log, stderr=log)
         self.running.append(started)

@@ -137,11 +137,11 @@ class AmortizedMultiStart(Method):
 
             random = _RandomStarts(search, generator)
             random.run(report)
-            count = self._pairs(search)
+            steps = self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
+            count = self._pairs(search, steps)
             if count < FEWEST_PAIRS:
                 self._finish(search, random, RANDOM, generator)
             else:
-                steps = self._steps(problem_set)
                 with proposals(search, count, steps, self._settings, network_seed, generator) as network:
                     self._rounds(search, network, count, report)
                     self._finish(search, network, PROPOSED, generator)
@@ -153,25 +153,24 @@ class AmortizedMultiStart(Method):
         names = "network", "network_options", "components", "covariance"
         return {name: getattr(self, name) for name in names}
 
-    def _steps(self, problem_set: ProblemSet) -> int:
-        return self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
-
-    def _pairs(self, search: Search) -> int:
+    def _pairs(self, search: Search, steps: int) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once.
 
-        At most as many as the training of a round looks at.
+        At most as many as the steps of a round look at.
         """
         problem_set = search.problem_set
         if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.one)):
             return 0
-        read = BATCH * self._steps(problem_set)
-        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, read, MOST_PAIRS))
+        most = min(max(BATCH * steps, FEWEST_PAIRS), MOST_PAIRS)
+        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, most))
 
     def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> None:
         """Train and descend, as long as instances look unsolved and the budget lasts."""
         for number in range(self.rounds):
-            # What looks solved and is not confirmed needs starts, for which a network once trained is good enough.
-            rows, left = search.unsolved if number or search.unsolved.size else search.open, search.left
+            rows, left = search.unsolved, search.left
+            if not rows.size and number == 0:
+                # For starts of what looks solved and is not confirmed, a network is trained once.
+                rows = search.open
             if not rows.size or left < count * self.value_cost:
                 return
             network.learn()
