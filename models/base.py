@@ -168,9 +168,19 @@ class ProblemSetModel(keras.Model):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as when saved."""
-        optimizer = keras.saving.deserialize_keras_object(config.pop("optimizer"))
-        self.compile(optimizer=optimizer, **config)
+        expected = ["optimizer", "jit_compile", "run_eagerly"]
+        if sorted(config) != sorted(expected):
+            raise ArgumentError("saved model", f"{expected} to compile with", sorted(config))
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        if not isinstance(optimizer, keras.Optimizer):
+            raise ArgumentError("saved model", "an optimizer of Keras", type(optimizer).__name__)
+        self.compile(optimizer, jit_compile=config["jit_compile"], run_eagerly=config["run_eagerly"])
         self.optimizer.build(self.trainable_variables)
+
+    @property
+    def _point_size(self) -> int:
+        """Size of the best points, which every compiled run carries: none where no step evaluates the objective."""
+        return self.output_size if self.simulates else 0
 
     def save_own_variables(self, store: Any) -> None:
         """Save the best points of the instances beside the weights."""
@@ -180,7 +190,7 @@ class ProblemSetModel(keras.Model):
 
     def load_own_variables(self, store: Any) -> None:
         """Load what ``save_own_variables`` saved."""
-        self.state = TrainingState.load(store)
+        self.state = TrainingState.load(store, self._point_size)
         super().load_own_variables({name: store[name] for name in store.keys() if name.isdigit()})  # noqa: SIM118
 
     def fit(
@@ -233,11 +243,8 @@ class ProblemSetModel(keras.Model):
                     self._adapt(self._scaled_arrays(data))
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
-        key = TrainingState.key_of(problem_set)
-        if self.state is None or self.state.key != key:
-            # Carried through every compiled run: nothing where no step evaluates the objective.
-            size = self.output_size if self.simulates else 0
-            self.state = TrainingState(key, len(problem_set), size)
+        if self.state is None or not self.state.is_of(problem_set):
+            self.state = TrainingState(TrainingState.key_of(problem_set), len(problem_set), self._point_size)
         start = time.perf_counter()
         run, finish = self._prepare(self.state, data, problem_set if streamed else None)
         self.state.compile_seconds += time.perf_counter() - start

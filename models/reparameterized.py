@@ -84,7 +84,7 @@ class EstimatingModel(ProblemSetModel):
         last = Point(last_xi, last_z, problem_set.objective(last_xi))
         best = {name: array.copy() for name, array in last._asdict().items()}
         state = self.state
-        own = state if state is not None and state.key == TrainingState.key_of(problem_set) else None
+        own = state if state is not None and state.is_of(problem_set) else None
         non_finite = np.zeros(n, dtype=np.int64)
         if own is not None and self.simulates:
             seen = np.isfinite(own.best_loss)
