@@ -101,8 +101,9 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
     """
     shown = rows[in_refined_comparison(rows) & (rows["selection"] == "best")]
     means = shown.groupby(["method", "n", "seed"])["loss"].mean().groupby(["method", "n"]).agg(["mean", "std"])
-    positive = means["mean"].min() >= 0
-    lowest = max(LOWEST, RANGE_SHOWN * means["mean"].max()) if positive else -np.inf
+    finite = means["mean"][np.isfinite(means["mean"])]
+    positive = finite.size > 0 and finite.min() >= 0
+    lowest = max(LOWEST, RANGE_SHOWN * finite.max()) if positive else -np.inf
     sizes = sorted(shown["n"].unique())
     present = set(shown["method"])
     for offset, method in enumerate(method for method in styles if method in present):
@@ -115,7 +116,8 @@ def draw_loss_over_n(axes: Any, rows: pd.DataFrame, styles: Styles) -> None:
         axes.errorbar(place, mean, yerr=(low, spread), ms=4, lw=1.2, capsize=2, **styles[method])
         below = (line["mean"] < lowest).to_numpy()
         axes.plot(place[below], mean[below], "v", ms=7, mfc="white", color=styles[method]["color"], zorder=3)
-    axes.set_xscale("log", base=2)
+    if finite.size:
+        axes.set_xscale("log", base=2)
     axes.set(yscale="log" if positive else "linear", xlabel="number of instances n", ylabel="mean loss")
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.xaxis.minorticks_off()

@@ -55,7 +55,10 @@ class TaskRuns:
     def _run(self, task: Task) -> TaskResult:
         problem, method = self.problem(task), method_of(task)
         _check_sources(task)
-        problem_set = check_problem_set(problem.sample(task.n, task.data_seed), problem.hook_name("sample"))
+        name = problem.hook_name("sample")
+        problem_set = check_problem_set(problem.sample(task.n, task.data_seed), name)
+        if len(problem_set) != task.n:
+            raise ArgumentError(name, f"{task.n} instances", len(problem_set))
         solution = method.solve(problem_set, task.method_seed)
         # A learned method that refines its estimates by itself stands beside refined solutions.
         stage = "refined" if method.refined and method.role == "learned" else "unrefined"

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasjoint.batching import sizes_side_by_side
 from kerasjoint.cores import cores
+from kerasjoint.tracing import concrete_function
 
 Condition = dict[str, tf.Tensor]
 
@@ -50,9 +51,10 @@ class Compiled:
         arrays = tf.nest.flatten((xi, x, y))
         key = (sizes, leading, cores(), *x, *((array.shape[1:], array.dtype) for array in arrays))
         if key not in self._batches:
-            batch = partial(self._pieces, sizes, cores()) if sizes else partial(self._whole)
+            batch = partial(self._pieces, sizes, cores()) if sizes else self._whole
             # A concrete function, since finding the right one of a tf.function takes longer than a short call.
-            self._batches[key] = tf.function(batch, autograph=False).get_concrete_function(
+            self._batches[key] = concrete_function(
+                batch,
                 tf.TensorSpec((leading, xi.shape[1]), xi.dtype),
                 tf.TensorSpec((leading,), rows.dtype),
                 *tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y)),
@@ -111,20 +113,9 @@ class _PerShape:
         return self._compiled[key](*arguments)
 
 
-def abstract_graph(function: Callable[..., Any], *specs: Any) -> Any:
-    """Trace a function for ``tf.TensorSpec`` arguments without compiling or running it; return its concrete function.
-
-    Example
-    -------
-    >>> abstract_graph(tf.square, tf.TensorSpec((3,), tf.float64)).structured_outputs.shape
-    TensorShape([3])
-    """
-    return tf.function(partial(function), autograph=False).get_concrete_function(*specs)
-
-
 def abstract_result(function: Callable[..., Any], *specs: Any) -> Any:
     """Return the ``tf.TensorSpec`` of what a function returns."""
-    outputs = abstract_graph(function, *specs).structured_outputs
+    outputs = concrete_function(function, *specs).structured_outputs
     return tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), outputs)
 
 

@@ -28,6 +28,7 @@ from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
+from kerasjoint.tracing import concrete_function
 
 Shapes = dict[str, tuple[int, ...]]
 REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_execution")
@@ -82,6 +83,8 @@ class ProblemSetModel(keras.Model):
         self.network = self.build_network(self.input_shapes, output_size)
         if not isinstance(self.network, keras.Model):
             raise ArgumentError("build_network", "a keras.Model", type(self.network).__name__)
+        if not self.network.built:
+            raise ArgumentError("build_network", "a network that begins with keras.Input", "one without input shapes")
         if self.network.output_shape != (None, output_size):
             expected = f"a network with output (n, {output_size})"
             raise ArgumentError("build_network", expected, f"one with output {self.network.output_shape}")
@@ -322,7 +325,7 @@ class ProblemSetModel(keras.Model):
             state.best_loss, state.best_z, state.non_finite = new
             return found
 
-        key = evaluator, str(tf.nest.map_structure(lambda tensor: tuple(tensor.shape), tensors)), apart
+        key = evaluator, _shapes_of(tensors), apart
         if not eager and key not in self._rehearsed:
             try:
                 self._rehearse(lambda steps: run(*tensors, state.best_loss, state.best_z, state.non_finite, steps))
@@ -351,15 +354,14 @@ class ProblemSetModel(keras.Model):
 
     def _compiled_run(self, evaluator: Evaluator, jit_compile: bool, tensors: Sequence[Any]) -> Any:
         """Return the function that trains up to ``EPOCHS_PER_RUN`` epochs; traced once per evaluator and shapes."""
-        key = evaluator, jit_compile
+        key = evaluator, jit_compile, _shapes_of(tensors)
         if key not in self._runs:
-            # Models of one class share the code by which TensorFlow counts traces: the partial keeps them apart.
+            assert self.state is not None
+            best = self.state.best_loss, self.state.best_z, self.state.non_finite
+            # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
             run = partial(self._run, evaluator)
-            self._runs[key] = tf.function(run, jit_compile=jit_compile, autograph=False)
-        assert self.state is not None
-        best = self.state.best_loss, self.state.best_z, self.state.non_finite
-        # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
-        return self._runs[key].get_concrete_function(*tensors, *best, tf.constant(0))
+            self._runs[key] = concrete_function(run, *tensors, *best, tf.constant(0), jit_compile=jit_compile)
+        return self._runs[key]
 
     def _run(
         self, evaluator: Evaluator, inputs: Any, x: Any, y: Any, guess: Any, targets: Any,
@@ -394,6 +396,10 @@ class ProblemSetModel(keras.Model):
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Train one epoch; return its loss, and the best points so far."""
         logs = self.train_step(data)
+        needed = {"loss", "instance_loss", "z"} if self.simulates else {"loss"}
+        if not (isinstance(logs, dict) and needed <= logs.keys()):
+            got = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
+            raise ArgumentError("train_step", f"a dict with {', '.join(sorted(needed))}", got)
         if self.simulates:
             better = logs["instance_loss"] < best_loss
             best_z = tf.where(better[:, None], logs["z"], best_z)
@@ -463,6 +469,10 @@ class ProblemSetModel(keras.Model):
 
 def _nothing() -> None:
     """Do nothing: the state has the best points after every epoch."""
+
+
+def _shapes_of(tensors: Any) -> str:
+    return str(tf.nest.map_structure(lambda tensor: (tuple(tensor.shape), tensor.dtype.name), tensors))
 
 
 def named_arrays(problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:

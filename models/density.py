@@ -191,8 +191,11 @@ class MixtureDensityModel(ProblemSetModel):
             starts[rows, self.components :] = mixture.samples(normal[rows], uniform[rows])
         return starts
 
-    def predict(self, problem_set: ProblemSet, **refused: Any) -> FloatArray:
-        """Return the mean of the most probable component as unknowns, (n, d)."""
+    def predict(self, problem_set: ProblemSet, verbose: int | str = "auto", **refused: Any) -> FloatArray:
+        """Return the mean of the most probable component as unknowns, (n, d).
+
+        ``verbose`` is that of Keras; there is no progress to show.
+        """
         if refused:
             raise ArgumentError(next(iter(refused)), "nothing: all instances are estimated at once", refused)
         return problem_set.space.to_xi(self.propose(problem_set, 1, 0)[:, 0], problem_set.guess)

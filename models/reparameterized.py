@@ -61,8 +61,11 @@ class EstimatingModel(ProblemSetModel):
         found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
         return np.concatenate(found).astype(np.float64)
 
-    def predict(self, problem_set: ProblemSet, **refused: Any) -> NDArray[np.float64]:
-        """Return the unknowns that the network currently puts out, (n, d) float64."""
+    def predict(self, problem_set: ProblemSet, verbose: int | str = "auto", **refused: Any) -> NDArray[np.float64]:
+        """Return the unknowns that the network currently puts out, (n, d) float64.
+
+        ``verbose`` is that of Keras; there is no progress to show.
+        """
         if refused:
             raise ArgumentError(next(iter(refused)), "nothing: all instances are estimated at once", refused)
         z = self.estimate(problem_set)

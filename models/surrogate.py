@@ -56,8 +56,11 @@ class SurrogateModel(ProblemSetModel):
         self._descend(tape, loss)
         return {"loss": loss}
 
-    def predict(self, problem_set: ProblemSet, **refused: Any) -> NDArray[np.float32]:
-        """Return the observations, (n, ...), that the network expects for the true unknowns of a problem set."""
+    def predict(self, problem_set: ProblemSet, verbose: int | str = "auto", **refused: Any) -> NDArray[np.float32]:
+        """Return the observations, (n, ...), that the network expects for the true unknowns of a problem set.
+
+        ``verbose`` is that of Keras; there is no progress to show.
+        """
         if refused:
             raise ArgumentError(next(iter(refused)), "nothing: all instances are estimated at once", refused)
         return self._unscaled(self._training_data(problem_set).inputs, problem_set.y.shape[1:]).numpy()

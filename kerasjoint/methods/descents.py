@@ -14,8 +14,9 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-# Ends of descents are one minimum if the losses differ by less than this share, and no coordinate by more than CLOSE.
-SAME, CLOSE = 1e-3, 1e-2
+# Ends of descents are one minimum if the losses differ by less than this share, and no coordinate by more than CLOSE or
+# no unknown by more than this share of its scale: at a bound the coordinate goes on, but the unknown stays.
+SAME, CLOSE, CLOSE_UNKNOWN = 1e-3, 1e-2, 1e-4
 MOST_KEPT = 32
 # Distributions that starts come from.
 RANDOM, PROPOSED = range(2)
@@ -46,7 +47,8 @@ class Descents:
         self._at_guess = at_guess if np.isfinite(at_guess) else 0.0
         self._residuals = problem_set.y[0].size if problem_set.problem.sums_squares else 0
         self._starts = np.zeros(n, dtype=np.int64)
-        self._z, self._loss = np.zeros((n, 1, size)), np.full((n, 1), np.inf)
+        self._apart = CLOSE_UNKNOWN * problem_set.space.scale
+        self._z, self._xi, self._loss = np.zeros((n, 1, size)), np.zeros((n, 1, size)), np.full((n, 1), np.inf)
         self._hits = np.zeros((n, 1, 2), dtype=np.int64)
         # Minima beyond those kept.
         self._more = np.zeros((n, 2), dtype=np.int64)
@@ -57,7 +59,8 @@ class Descents:
         np.add.at(self._starts, rows, 1)
         ended = np.isfinite(found.loss) & (found.status != Status.STATIONARY)
         for part in _each_once(rows[ended]):
-            self._add(rows[ended][part], found.z[ended][part], found.loss[ended][part], source)
+            z, xi, loss = (array[ended][part] for array in (found.z, found.xi, found.loss))
+            self._add(rows[ended][part], z, xi, loss, source)
 
     def confirmation(self, best: FloatArray) -> Confirmation:
         """Return what is known, given the best loss of each instance, (n,)."""
@@ -96,24 +99,26 @@ class Descents:
         with np.errstate(invalid="ignore"):
             return np.abs(loss - other) <= SAME * np.abs(other) + NEGLIGIBLE * self._at_guess
 
-    def _add(self, rows: Rows, z: FloatArray, loss: FloatArray, source: int) -> None:
+    def _add(self, rows: Rows, z: FloatArray, xi: FloatArray, loss: FloatArray, source: int) -> None:
         """Add one descent of each of the instances ``rows``."""
         filled = self._filled[rows]
-        distance = np.abs(self._z[rows] - z[:, None]) <= CLOSE * np.maximum(np.abs(z), 1)[:, None]
-        same = filled & distance.all(axis=2) & self._near(self._loss[rows], loss[:, None])
+        close = np.abs(self._z[rows] - z[:, None]) <= CLOSE * np.maximum(np.abs(z), 1)[:, None]
+        close |= np.abs(self._xi[rows] - xi[:, None]) <= self._apart
+        same = filled & close.all(axis=2) & self._near(self._loss[rows], loss[:, None])
         slot = np.where(same.any(axis=1), same.argmax(axis=1), filled.sum(axis=1))
         if (slot == self._loss.shape[1]).any() and self._loss.shape[1] < MOST_KEPT:
             self._grow()
         kept = slot < self._loss.shape[1]
         np.add.at(self._more, (rows[~kept], source), 1)
-        rows, slot, z, loss = rows[kept], slot[kept], z[kept], loss[kept]
+        rows, slot = rows[kept], slot[kept]
         self._hits[rows, slot, source] += 1
-        lower = loss < self._loss[rows, slot]
-        self._z[rows[lower], slot[lower]], self._loss[rows[lower], slot[lower]] = z[lower], loss[lower]
+        lower = loss[kept] < self._loss[rows, slot]
+        for array, found in ((self._z, z), (self._xi, xi), (self._loss, loss)):
+            array[rows[lower], slot[lower]] = found[kept][lower]
 
     def _grow(self) -> None:
         slots = self._loss.shape[1]
-        self._z = np.pad(self._z, ((0, 0), (0, slots), (0, 0)))
+        self._z, self._xi = (np.pad(array, ((0, 0), (0, slots), (0, 0))) for array in (self._z, self._xi))
         self._loss = np.pad(self._loss, ((0, 0), (0, slots)), constant_values=np.inf)
         self._hits = np.pad(self._hits, ((0, 0), (0, slots), (0, 0)))
 

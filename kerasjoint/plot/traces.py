@@ -65,7 +65,8 @@ def convergence(
         runs = {str(method): _runs(part) for method, part in frame.groupby("method", sort=False)}
     else:
         runs = {name: [one.history] for name, one in solutions_by_name(solutions).items()}
-    positive = all((run[column] >= 0).all() for parts in runs.values() for run in parts for column in columns)
+    losses = np.concatenate([run[list(columns)].to_numpy(np.float64) for parts in runs.values() for run in parts])
+    positive, drawn = bool((losses >= 0).all()), bool(np.isfinite(losses).any())
     axes = axes_of(ax)
     for method, style in (method_styles(runs) if styles is None else styles).items():
         if method not in runs:
@@ -75,11 +76,15 @@ def convergence(
         plain = style["marker"] == "o" and len(places) > 1
         axes.plot(
             places, centre, color=colour, ls=style["linestyle"], marker="" if plain else style["marker"], ms=4,
-            markevery=0.15, lw=1.4, label=method,
+            markevery=0.15 if np.isfinite(centre).any() else None, lw=1.4, label=method,
         )  # fmt: skip
         axes.fill_between(places, low, high, color=colour, alpha=0.15, lw=0)
-    axes.set(xscale="log", yscale="log" if positive else "linear", xlabel=label, ylabel=f"{statistic} loss")
-    few_ticks(axes)
+    axes.set(xlabel=label, ylabel=f"{statistic} loss")
+    if drawn:
+        axes.set(xscale="log", yscale="log" if positive else "linear")
+        few_ticks(axes)
+    else:
+        axes.set_title("no loss is finite")
     axes.legend(frameon=False, fontsize="small")
     return axes
 

@@ -310,3 +310,32 @@ def test_a_loop_written_out_is_warned_of_before_it_is_compiled() -> None:
     decay_set(Steps(100), n=2)
     with pytest.warns(RouteWarning, match=r"Steps\.forward is \d{4} operations.*kerasjoint\.integrate"):
         decay_set(Steps(300), n=2)
+
+
+class ByMean(Decay):
+    """Divides by the mean of all instances, where that of each was meant."""
+
+    def forward(self, xi, x):
+        prediction = super().forward(xi, x)
+        return prediction / tf.reduce_mean(prediction)
+
+
+class ByDeviation(Decay):
+    def residuals(self, prediction, y, x):
+        return (prediction - y) / tf.math.reduce_std(y)
+
+
+@pytest.mark.parametrize("problem", [ByMean(), ByDeviation()])
+@pytest.mark.parametrize("function", ["objective", "value_and_gradient"])
+def test_losses_that_depend_on_the_other_instances_are_refused(problem: Decay, function: str) -> None:
+    problem_set = decay_set(problem, n=7)
+    with pytest.raises(ArgumentError, match=r"By\w+, forward, residuals or misfit: expected losses of which none"):
+        getattr(problem_set, function)(XI)
+
+
+def test_losses_that_are_random_are_not_taken_for_mixed_ones() -> None:
+    class Noisy(Decay):
+        def forward(self, xi, x):
+            return super().forward(xi, x) + tf.random.uniform(tf.shape(x["time"]), dtype=xi["rate"].dtype)
+
+    assert np.isfinite(decay_set(Noisy(), n=7).objective(XI)).all()

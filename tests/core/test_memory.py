@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import Decay, decay_set
+from memory_run import Slower, resident_memory
 
 from kerasjoint import evaluator as evaluator_module
 from kerasjoint import solve
 from kerasjoint.methods import LockstepLBFGS, Reparameterized
-
-
-class Slower(Decay):
-    """A decay of another constant, which is part of its compiled code."""
-
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def forward(self, xi, x):
-        return super().forward({"rate": self.factor * xi["rate"]}, x)
-
-
-def resident_memory() -> float:
-    """In MB."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return int(fields["VmRSS"].split()[0]) / 1024
 
 
 def test_equal_problems_share_one_evaluator_and_leave_no_data():

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import assert_same_bits
 
-from kerasjoint import ArgumentError, ProblemSet
+from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
 from kerasjoint.methods import LockstepLBFGS, MultiStart
 
 BUDGET = 200
@@ -55,3 +56,27 @@ def test_starts_fill_the_bounds_or_surround_the_guess(waves: ProblemSet, rosenbr
 def test_a_useless_budget_is_refused(evaluations: object) -> None:
     with pytest.raises(ArgumentError, match="evaluations: expected a positive integer"):
         MultiStart(evaluations)
+
+
+class Tone(InverseProblem):
+    """A phase between bounds, at which descents from both sides end."""
+
+    unknowns = (Unknown("frequency", lower=1.0, upper=12.0), Unknown("phase", lower=-np.pi, upper=np.pi))
+
+    def forward(self, xi, x):
+        return tf.cos(xi["frequency"][:, None] * x["time"] + xi["phase"][:, None])
+
+
+def test_a_minimum_at_a_bound_is_one_minimum() -> None:
+    """Its coordinate may end anywhere far out, the unknown does not."""
+    generator = np.random.default_rng(0)
+    n, time = 8, np.linspace(0, 2, 40)
+    truth = {"frequency": generator.uniform(2, 10, n), "phase": np.full(n, 2.9)}
+    clean = np.cos(truth["frequency"][:, None] * time + 2.9)
+    y = clean + 0.3 * generator.normal(size=clean.shape)
+    found = MultiStart(600).solve(ProblemSet(Tone(), {"time": np.tile(time, (n, 1))}, y, truth=truth), seed=0)
+    minima = found.minima
+    at_bound = minima[minima["phase"].abs() > np.pi - 1e-4]
+    assert (at_bound["hits"] > 2).any()
+    rounded = minima[["instance", "frequency", "phase"]].round(3)
+    assert not rounded.duplicated().any()

@@ -379,6 +379,24 @@ def test_bad_ways_to_compile_and_build_are_refused(decay: ProblemSet, model_clas
         model_class.for_problem_set(decay.y)
 
 
+def test_training_steps_and_networks_of_ones_own_are_checked(decay: ProblemSet) -> None:
+    class Forgetful(ReparameterizedModel):
+        def train_step(self, data):
+            return {"loss": super().train_step(data)["loss"]}
+
+    model = Forgetful.for_problem_set(decay, **SMALL)
+    model.compile()
+    with pytest.raises(ArgumentError, match=r"train_step: expected a dict with instance_loss, loss, z, got .*'loss'"):
+        model.fit(decay, verbose=0)
+
+    class Shapeless(ReparameterizedModel):
+        def build_network(self, input_shapes, output_size):
+            return keras.Sequential([keras.layers.Dense(output_size)])
+
+    with pytest.raises(ArgumentError, match=r"build_network: expected a network that begins with keras\.Input"):
+        Shapeless.for_problem_set(decay)
+
+
 @pytest.mark.parametrize("model_class", [SupervisedModel, SurrogateModel])
 def test_learning_from_examples_needs_their_truth(decay: ProblemSet, model_class) -> None:
     without = ProblemSet(decay.problem, decay.x, decay.y)
@@ -388,7 +406,7 @@ def test_learning_from_examples_needs_their_truth(decay: ProblemSet, model_class
 
 def test_predicting_refuses_what_it_would_ignore(decay: ProblemSet, wave_packet: ProblemSet) -> None:
     model = small(ReparameterizedModel, decay)
-    np.testing.assert_allclose(model.predict(decay), decay.guess, rtol=1e-12)
+    np.testing.assert_allclose(model.predict(decay, verbose=0), decay.guess, rtol=1e-12)
     with pytest.raises(ArgumentError, match=r"solution: expected a trained model"):
         model.solution(decay)
     model.fit(decay, verbose=0)

@@ -205,3 +205,16 @@ def test_a_solution_of_an_unjudged_problem_is_refused_where_solved_is_drawn(desc
     for call in (plot.solved, plot.profile):
         with pytest.raises(ArgumentError, match=r"solutions\['a'\]: expected a problem that says what is solved"):
             call({"a": unjudged})
+
+
+def test_what_never_was_finite_is_said_and_drawn() -> None:
+    class Broken(Decay):
+        def forward(self, xi, x):
+            return tf.math.log(-xi["rate"][:, None] * x["time"])
+
+    time = np.tile(np.linspace(0.1, 2, 5), (3, 1))
+    broken = LockstepLBFGS().solve(ProblemSet(Broken(), {"time": time}, time))
+    axes = plot.convergence(broken)
+    axes.figure.canvas.draw()
+    assert axes.get_title() == "no loss is finite"
+    assert axes.get_yscale() == "linear"
