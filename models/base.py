@@ -23,6 +23,7 @@ from kerasjoint.models.distributed import distributed_epochs, is_distributed
 from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.shared_runs import SHARED_RUNS
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
@@ -359,8 +360,9 @@ class ProblemSetModel(keras.Model):
             assert self.state is not None
             best = self.state.best_loss, self.state.best_z, self.state.non_finite
             # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
-            run = partial(self._run, evaluator)
-            self._runs[key] = concrete_function(run, *tensors, *best, tf.constant(0), jit_compile=jit_compile)
+            run, arguments = partial(self._run, evaluator), (*tensors, *best, tf.constant(0))
+            trace = partial(concrete_function, run, *arguments, jit_compile=jit_compile)
+            self._runs[key] = SHARED_RUNS.of(self, (*key, self.jit_compile), trace)
         return self._runs[key]
 
     def _run(
