@@ -23,7 +23,7 @@ ARGUMENTS = {
     "misfit": ("prediction", "y", "x"),
     "regularizer": ("xi", "x"),
 }
-MISNAMED = ("loss", "objective")
+MISNAMED = ("loss", "objective", "residual", "regulariser", "regularisation", "regularization")
 
 
 class Hooks(Protocol):
@@ -57,7 +57,7 @@ class Hooks(Protocol):
 def check_hooks(problem: Hooks) -> None:
     """Refuse methods under names that nothing calls, and methods that do not take what they are called with."""
     for name in MISNAMED:
-        if hasattr(problem, name):
+        if callable(getattr(problem, name, None)):
             expected = "misfit(prediction, y, x), residuals(prediction, y, x) or regularizer(xi, x)"
             raise ArgumentError(problem.hook_name(name), expected, f"{name}, which nothing calls")
     for name, arguments in ARGUMENTS.items():

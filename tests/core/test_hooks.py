@@ -180,12 +180,20 @@ def test_methods_that_nothing_calls_or_that_take_too_little_are_refused() -> Non
         def loss(self, prediction, y):
             return tf.reduce_sum(prediction - y, axis=1)
 
+    class British(Decay):
+        regularization = 0.1
+
+        def regulariser(self, xi, x):
+            return self.regularization * tf.square(xi["rate"])
+
     class Short(Decay):
         def residuals(self, prediction, y):
             return prediction - y
 
     with pytest.raises(ArgumentError, match=r"Named\.loss: expected misfit\(prediction, y, x\).* got loss, which"):
         decay_set(Named(), n=2)
+    with pytest.raises(ArgumentError, match=r"British\.regulariser: expected misfit.*got regulariser, which nothing"):
+        decay_set(British(), n=2)
     with pytest.raises(ArgumentError, match=r"Short\.residuals: expected residuals\(prediction, y, x\), got resid"):
         decay_set(Short(), n=2)
 
