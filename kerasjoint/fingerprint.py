@@ -66,8 +66,10 @@ def _constant_fingerprints(problem: Any) -> dict[str, str]:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
     return isinstance(value, (*SCALARS, np.ndarray, np.generic)) or type(value).__name__ == "EagerTensor"
 
 
@@ -103,8 +105,7 @@ def _is_written(name: str, value: Any) -> bool:
 
 def _class_content(base: type) -> tuple[Any, ...]:
     """Return a class and, where it may change while Python runs, its code and constants."""
-    file = getattr(sys.modules.get(base.__module__), "__file__", None) or ""
-    if file.startswith(LIBRARIES) or base.__module__ == "builtins":
+    if _is_of_library(base.__module__) or base.__module__ == "builtins":
         return (base,)
     return base, {name: value for name, value in vars(base).items() if _is_written(name, value)}
 
@@ -187,7 +188,15 @@ class _Digest:
         if function is not None:
             cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
             defaults = (function.__defaults__, function.__kwdefaults__)
-            self._all("function", (function.__module__, function.__qualname__, function.__code__, defaults, cells))
+            parts = (
+                function.__module__,
+                function.__qualname__,
+                function.__code__,
+                defaults,
+                cells,
+                _globals_of(function),
+            )
+            self._all("function", parts)
             if isinstance(value, types.MethodType):
                 self.feed(value.__self__)
         elif isinstance(value, partial):
@@ -215,6 +224,29 @@ def _function_behind(value: Any) -> types.FunctionType | None:
         value = value.func
     value = getattr(value, "__func__", value)
     return value if isinstance(value, types.FunctionType) else None
+
+
+def _globals_of(function: types.FunctionType) -> dict[str, Any]:
+    """Return the constants and functions of its module that a user's function names: a notebook may change them."""
+    known = function.__globals__
+    if _is_of_library(function.__module__) or (function.__module__ or "").partition(".")[0] == "kerasjoint":
+        return {}
+    named = {name: known[name] for name in sorted(_names_in(function.__code__)) if name in known}
+    return {
+        name: value
+        for name, value in named.items()
+        if _is_plain(value) or (isinstance(value, types.FunctionType) and value.__globals__ is known)
+    }
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    inside = (_names_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inside)
+
+
+def _is_of_library(module: str | None) -> bool:
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return file.startswith(LIBRARIES)
 
 
 def _is_set(cell: types.CellType) -> bool:

@@ -108,6 +108,8 @@ class Descents:
         slot = np.where(same.any(axis=1), same.argmax(axis=1), filled.sum(axis=1))
         if (slot == self._loss.shape[1]).any() and self._loss.shape[1] < MOST_KEPT:
             self._grow()
+        full = np.flatnonzero(slot == self._loss.shape[1])
+        self._drop_worst(full[loss[full] < self._loss[rows[full]].max(axis=1)], rows, slot)
         kept = slot < self._loss.shape[1]
         np.add.at(self._more, (rows[~kept], source), 1)
         rows, slot = rows[kept], slot[kept]
@@ -115,6 +117,13 @@ class Descents:
         lower = loss[kept] < self._loss[rows, slot]
         for array, found in ((self._z, z), (self._xi, xi), (self._loss, loss)):
             array[rows[lower], slot[lower]] = found[kept][lower]
+
+    def _drop_worst(self, better: Rows, rows: Rows, slot: Rows) -> None:
+        """Make room for what is better than the worst minimum kept, of which only the count stays."""
+        worst = self._loss[rows[better]].argmax(axis=1)
+        self._more[rows[better]] += self._hits[rows[better], worst]
+        self._hits[rows[better], worst], self._loss[rows[better], worst] = 0, np.inf
+        slot[better] = worst
 
     def _grow(self) -> None:
         slots = self._loss.shape[1]

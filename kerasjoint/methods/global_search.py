@@ -71,12 +71,21 @@ class Search:
         draws = problem_set.draw_starts(np.zeros(DRAWS, dtype=np.intp), prior)
         self.deviation: FloatArray = np.maximum(draws.std(axis=0), np.finfo(np.float64).tiny)
         space = problem_set.space
-        xi = space.to_xi(draws, problem_set.guess[np.zeros(DRAWS, dtype=np.intp)])
-        low, high = xi.min(axis=0), xi.max(axis=0)
+        low, high = self._edges(seed)
         both = np.isfinite(space.lower) & np.isfinite(space.upper)
         self._low = np.where(both, space.lower, np.maximum(low - MARGIN * (high - low), space.lower))
         self._width = np.where(both, space.upper, np.minimum(high + MARGIN * (high - low), space.upper)) - self._low
         self.values(np.zeros((n, space.size)), np.arange(n))
+
+    def _edges(self, seed: int) -> tuple[FloatArray, FloatArray]:
+        """Return the least and the greatest unknowns of draws from the prior of each instance, (n, d) both."""
+        problem_set, n = self.objective.problem_set, len(self.limit)
+        edges = np.empty((2, n, problem_set.space.size))
+        for i in range(n):
+            rows, generator = np.full(DRAWS, i), np.random.default_rng(np.random.SeedSequence([seed, n, 1]))
+            xi = problem_set.space.to_xi(problem_set.draw_starts(rows, generator), problem_set.guess[rows])
+            edges[:, i] = xi.min(axis=0), xi.max(axis=0)
+        return edges[0], edges[1]
 
     def left(self, i: int) -> int:
         """Return how many evaluations the instance ``i`` has left."""
@@ -115,19 +124,19 @@ class Search:
         """
         problem_set = self.objective.problem_set
         xi = problem_set.space.to_xi(z, problem_set.guess[np.full(len(z), i)])
-        return np.clip((xi - self._low) / self._width, 0.0, 1.0)
+        return np.clip((xi - self._low[i]) / self._width[i], 0.0, 1.0)
 
     def from_unit(self, i: int, unit: FloatArray) -> FloatArray:
         """Map points of the unit cube (m, d) to normalised coordinates."""
         problem_set = self.objective.problem_set
-        xi = problem_set.space.move_inside(self._low + self._width * unit, 1e-9)
+        xi = problem_set.space.move_inside(self._low[i] + self._width[i] * unit, 1e-9)
         return problem_set.space.to_z(xi, problem_set.guess[np.full(len(unit), i)])
 
     def unit_gradient(self, i: int, z: FloatArray, gradient: FloatArray) -> FloatArray:
         """Turn a gradient in normalised coordinates (d,) into one in the unit cube."""
         guess = self.objective.problem_set.guess[[i]]
         slope = self.objective.space.to_xi_and_slope(z[None], guess)[1][0]
-        return gradient / slope * self._width
+        return gradient / slope * self._width[i]
 
     def descend(self, i: int, start: FloatArray, tolerance: float = 1e-12) -> None:
         """Run L-BFGS of SciPy from ``start`` (d,) on one instance."""

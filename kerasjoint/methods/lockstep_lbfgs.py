@@ -97,7 +97,8 @@ class _Active(ActiveInstances):
         self._length[rows] = np.linalg.norm(move, axis=1)
         self.iterations[rows] += 1
         curvature = np.vecdot(move, change)
-        useful = curvature > EPSILON * np.vecdot(change, change)
+        # Whatever the units of the loss: positive by more than rounding.
+        useful = curvature > EPSILON * self._length[rows] * np.linalg.norm(change, axis=1)
         rows, move, change = rows[useful], move[useful], change[useful]
         slot = self._pairs[rows] % self._moves.shape[1]
         self._moves[rows, slot], self._changes[rows, slot] = move, change

@@ -131,3 +131,50 @@ def test_failure_is_told_per_instance() -> None:
 def test_bad_input_is_refused_by_name(arguments: dict[str, object], message: str) -> None:
     with pytest.raises((ArgumentError, SimulatorError), match=message):
         minimize(**{"fun": bowl, "x0": START, "args": (TARGETS,), "method": "lbfgs"} | arguments)
+
+
+TARGET = 1.0
+
+
+def shifted(v):
+    return v - TARGET
+
+
+def to_the_target(v):
+    return tf.reduce_sum(shifted(v) ** 2, axis=1)
+
+
+def test_changed_constants_and_functions_of_a_module_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, where a cell is edited and run again."""
+    start = np.zeros((2, 1))
+    found = [minimize(to_the_target, start, method="lockstep-lbfgs").x]
+    monkeypatch.setitem(globals(), "TARGET", 2.0)
+    found.append(minimize(to_the_target, start, method="lockstep-lbfgs").x)
+    monkeypatch.setitem(globals(), "shifted", lambda v: v - 5)
+    found.append(minimize(to_the_target, start, method="lockstep-lbfgs").x)
+    np.testing.assert_allclose(np.array(found)[:, :, 0], [[1, 1], [2, 2], [5, 5]], atol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["basin-hopping", "multi-level-single-linkage", "differential-evolution"])
+def test_global_searches_look_around_the_start_of_each_instance(method: str) -> None:
+    if method == "multi-level-single-linkage":
+        pytest.importorskip("nlopt")
+    centre = 100.0 * np.arange(3)[:, None] * np.ones((1, 2))
+    options = {"evaluations": 200}
+    found = minimize(lambda v, a: tf.reduce_sum((v - a) ** 2, axis=1), centre + 0.3, (centre,), method, options=options)
+    np.testing.assert_allclose(found.fun, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e14])
+def test_units_of_the_loss_do_not_matter(scale: float) -> None:
+    """A power of two apart, the steps would be the same to the last bit."""
+    factor = 2.0 ** np.round(np.log2(scale))
+
+    def rosenbrock(v, size):
+        return size * ((1 - v[:, 0]) ** 2 + 100 * (v[:, 1] - v[:, 0] ** 2) ** 2)
+
+    start = np.array([[-1.2, 1.0], [0.0, 2.0]])
+    plain, scaled = (minimize(rosenbrock, start, (np.full(2, size),), "lockstep-lbfgs") for size in (1.0, factor))
+    np.testing.assert_array_equal(scaled.x, plain.x)
+    np.testing.assert_array_equal(scaled.nfev, plain.nfev)
+    np.testing.assert_allclose(plain.x, 1, atol=1e-6)

@@ -80,3 +80,23 @@ def test_a_minimum_at_a_bound_is_one_minimum() -> None:
     assert (at_bound["hits"] > 2).any()
     rounded = minima[["instance", "frequency", "phase"]].round(3)
     assert not rounded.duplicated().any()
+
+
+class Ripples(InverseProblem):
+    """More minima than are kept, the lowest at the instance's own place."""
+
+    unknowns = (Unknown("v", shape=(2,), lower=-5.0, upper=5.0),)
+
+    def forward(self, xi, x):
+        away = xi["v"] - x["place"]
+        return tf.concat([away, 6.3 * tf.sin(np.pi * away), tf.ones_like(away)], axis=1)
+
+
+def test_the_best_minimum_stays_known_however_many_there_are() -> None:
+    place = np.random.default_rng(2).uniform(-3, 3, (6, 2))
+    problem_set = ProblemSet(Ripples(), {"place": place}, np.zeros((6, 6)))
+    found = MultiStart(3000).solve(problem_set, seed=0)
+    listed = found.minima.groupby("instance")
+    assert (listed.size() == 32).any()
+    np.testing.assert_allclose(listed["loss"].min(), found.loss, rtol=1e-3, atol=1e-9)
+    assert (found.hits > 0).all()
