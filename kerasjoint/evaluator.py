@@ -103,6 +103,7 @@ class Evaluator:
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
         self._jax_in_a_loop = False
+        self._apart = False
 
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
@@ -283,7 +284,7 @@ class Evaluator:
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
         try:
             found = self._function(name, self._compiles(name))(*arguments)
-            if name in LOSSES:
+            if name in LOSSES and not self._apart:
                 self._check_apart(name, found, *arguments)
             return found
         except tf.errors.OpError as error:
@@ -301,10 +302,9 @@ class Evaluator:
         Looked at once, as soon as a batch has different unknowns: the first finite instance is evaluated again in its
         place, among copies of itself.
         """
-        key = "apart", _shapes(Data(*data))
         losses = tf.nest.flatten(found)[0].numpy()
         finite = np.flatnonzero(np.isfinite(losses))
-        if key in self._checked or not finite.size or not np.ptp(xi, axis=0).any():
+        if not finite.size or not np.ptp(xi, axis=0).any():
             return
         evaluate, k = self._function(name, self._compiles(name)), finite[0]
         copies = np.full(len(losses), k)
@@ -316,7 +316,7 @@ class Evaluator:
             expected = "losses of which none depends on the others of its batch: no reduction over the first axis"
             got = f"{again:.6g} for an instance among others, {alone:.6g} among copies of itself"
             raise ArgumentError(f"{type(self.problem).__name__}, forward, residuals or misfit", expected, got)
-        self._checked.add(key)
+        self._apart = True
 
     def _function(self, name: str, jit_compile: bool) -> Compiled:
         key = name, jit_compile

@@ -66,10 +66,8 @@ def _constant_fingerprints(problem: Any) -> dict[str, str]:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple):
         return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
     return isinstance(value, (*SCALARS, np.ndarray, np.generic)) or type(value).__name__ == "EagerTensor"
 
 
@@ -227,7 +225,10 @@ def _function_behind(value: Any) -> types.FunctionType | None:
 
 
 def _globals_of(function: types.FunctionType) -> dict[str, Any]:
-    """Return the constants and functions of its module that a user's function names: a notebook may change them."""
+    """Return the constants and functions of its module that a user's function names: a notebook may change them.
+
+    Lists and mappings, and numbers that the function itself assigns, are not: they count and record.
+    """
     known = function.__globals__
     if _is_of_library(function.__module__) or (function.__module__ or "").partition(".")[0] == "kerasjoint":
         return {}
@@ -241,7 +242,8 @@ def _globals_of(function: types.FunctionType) -> dict[str, Any]:
 
 def _names_in(code: types.CodeType) -> set[str]:
     inside = (_names_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
-    return set(code.co_names).union(*inside)
+    stored = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_GLOBAL"}
+    return set(code.co_names).union(*inside) - stored
 
 
 def _is_of_library(module: str | None) -> bool:
