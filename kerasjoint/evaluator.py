@@ -23,6 +23,7 @@ from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, R
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
 from kerasjoint.least_squares import normal_equations, weighted_jacobian
+from kerasjoint.separation import check_separate
 from kerasjoint.time_loop import traced_for
 from kerasjoint.tracing import concrete_function
 from kerasjoint.unknown import UnknownSpace
@@ -35,8 +36,6 @@ EVALUATORS_KEPT = 32
 # How many tensors of the dtype of the unknowns each function returns; others return a structure.
 OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 4}
 LOSSES = ("value", "value_and_gradient")
-# Step sizes that a batch shares change a loss by less than this share, means over a batch by more.
-APART = 1e-2
 JACOBIANS = ("normal_equations", "weighted_jacobian")
 # What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
 REFUSALS = ("XLA", "tf2xla")
@@ -103,7 +102,7 @@ class Evaluator:
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
         self._jax_in_a_loop = False
-        self._apart = False
+        self._separate = False
 
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
@@ -283,9 +282,10 @@ class Evaluator:
         filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
         try:
-            found = self._function(name, self._compiles(name))(*arguments)
-            if name in LOSSES and not self._apart:
-                self._check_apart(name, found, *arguments)
+            evaluate = self._function(name, self._compiles(name))
+            found = evaluate(*arguments)
+            if name in LOSSES and not self._separate and len(rows) > 1:
+                self._separate = check_separate(type(self.problem).__name__, evaluate, found, *arguments)
             return found
         except tf.errors.OpError as error:
             if compile_cache.forget_refused(error):
@@ -295,28 +295,6 @@ class Evaluator:
                 return self._run(name, xi, data, rows)
             name = type(self.problem).__name__
             raise SimulatorError(name, f"{type(error).__name__} while it ran: {error.message}") from error
-
-    def _check_apart(self, name: str, found: Any, xi: tf.Tensor, rows: tf.Tensor, *data: Any) -> None:
-        """Refuse a problem in which the loss of an instance changes with the others of its batch.
-
-        Looked at once, as soon as a batch has different unknowns: the first finite instance is evaluated again in its
-        place, among copies of itself.
-        """
-        losses = tf.nest.flatten(found)[0].numpy()
-        finite = np.flatnonzero(np.isfinite(losses))
-        if not finite.size or not np.ptp(xi, axis=0).any():
-            return
-        evaluate, k = self._function(name, self._compiles(name)), finite[0]
-        copies = np.full(len(losses), k)
-        alone, again = (
-            float(tf.nest.flatten(evaluate(tf.gather(xi, chosen), tf.gather(rows, chosen), *data))[0][k])
-            for chosen in (copies, np.arange(len(losses)))
-        )
-        if again == losses[k] and not np.isclose(alone, again, rtol=APART, atol=0):
-            expected = "losses of which none depends on the others of its batch: no reduction over the first axis"
-            got = f"{again:.6g} for an instance among others, {alone:.6g} among copies of itself"
-            raise ArgumentError(f"{type(self.problem).__name__}, forward, residuals or misfit", expected, got)
-        self._apart = True
 
     def _function(self, name: str, jit_compile: bool) -> Compiled:
         key = name, jit_compile

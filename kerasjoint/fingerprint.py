@@ -7,7 +7,7 @@ import hashlib
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -240,6 +240,7 @@ def _globals_of(function: types.FunctionType) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1024)
 def _names_in(code: types.CodeType) -> set[str]:
     inside = (_names_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
     stored = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_GLOBAL"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -14,22 +13,18 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint import compile_cache
 from kerasjoint.checks import check_count
 from kerasjoint.errors import ArgumentError
-from kerasjoint.evaluator import Evaluator, Route
 from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.distributed import distributed_epochs, is_distributed
-from kerasjoint.models.epochs import EPOCHS_PER_RUN, refuse, run_epochs
+from kerasjoint.models.epochs import refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
-from kerasjoint.models.shared_runs import SHARED_RUNS
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
+from kerasjoint.models.whole_set import whole_set_epochs
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.tensor_problem_set import TensorProblemSet
-from kerasjoint.tracing import concrete_function
 
 Shapes = dict[str, tuple[int, ...]]
 REFUSED = ("loss", "metrics", "weighted_metrics", "loss_weights", "steps_per_execution")
@@ -294,7 +289,7 @@ class ProblemSetModel(keras.Model):
         elif is_distributed(self):
             epochs, finish = distributed_epochs(self, state, data)
         else:
-            epochs, finish = self._epochs(state, data), _nothing
+            epochs, finish = whole_set_epochs(self, state, data), _nothing
 
         def train(steps: int) -> list[float]:
             began = time.perf_counter()
@@ -307,91 +302,8 @@ class ProblemSetModel(keras.Model):
 
         return train, finish
 
-    def _epochs(self, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
-        """Compile the training on one device; return what trains some epochs and returns their losses."""
-        evaluator = data.instances.evaluator
-        # Spread over the cores, or not compiled by XLA, the simulator is outside of what XLA compiles.
-        apart = self.simulates and (evaluator.route is not Route.XLA or evaluator.problem.chunk is not None)
-        eager = self.run_eagerly or (self.simulates and evaluator.route is Route.HOST)
-        self._network_apart = apart and self.jit_compile
-        tensors = (data.inputs, *data.instances[1:4], data.targets)
-        run: Any = self._eager_run
-        if not eager:
-            run = self._compiled_run(evaluator, self.jit_compile and not apart, tensors)
-
-        def epochs(steps: int) -> list[float]:
-            best = state.best_loss, state.best_z, state.non_finite
-            losses, *new = run(*((data,) if eager else tensors), *best, tf.constant(steps))
-            found = losses.numpy()[:steps].tolist()
-            state.best_loss, state.best_z, state.non_finite = new
-            return found
-
-        key = evaluator, _shapes_of(tensors), apart
-        if not eager and key not in self._rehearsed:
-            try:
-                self._rehearse(lambda steps: run(*tensors, state.best_loss, state.best_z, state.non_finite, steps))
-            except tf.errors.OpError as error:
-                if compile_cache.forget_refused(error):
-                    self._runs.clear()
-                elif not (self.simulates and evaluator.leave_xla(error)):
-                    raise
-                return self._epochs(state, data)
-            self._rehearsed.add(key)
-        return epochs
-
     def _look_at_first_losses(self, state: TrainingState) -> None:
         """Called after the first epochs on a problem set, with the best loss of each instance so far."""
-
-    def _rehearse(self, run: Callable[[tf.Tensor], Any]) -> None:
-        """Trigger compilation without changing model state: run no epoch or, if that leaves code out, undo one."""
-        if not self._network_apart:
-            run(tf.constant(0))
-            return
-        variables = [*self.variables, *self.optimizer.variables]
-        values = [variable.numpy() for variable in variables]
-        run(tf.constant(1))
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-
-    def _compiled_run(self, evaluator: Evaluator, jit_compile: bool, tensors: Sequence[Any]) -> Any:
-        """Return the function that trains up to ``EPOCHS_PER_RUN`` epochs; traced once per evaluator and shapes."""
-        key = evaluator, jit_compile, _shapes_of(tensors)
-        if key not in self._runs:
-            assert self.state is not None
-            best = self.state.best_loss, self.state.best_z, self.state.non_finite
-            # A concrete function, since finding the right one of a tf.function takes as long as many cheap epochs.
-            run, arguments = partial(self._run, evaluator), (*tensors, *best, tf.constant(0))
-            trace = partial(concrete_function, run, *arguments, jit_compile=jit_compile)
-            self._runs[key] = SHARED_RUNS.of(self, (*key, self.jit_compile), trace)
-        return self._runs[key]
-
-    def _run(
-        self, evaluator: Evaluator, inputs: Any, x: Any, y: Any, guess: Any, targets: Any,
-        best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:  # fmt: skip
-        data = TrainingData(inputs, TensorProblemSet(evaluator, x, y, guess, self.jit_compile), targets)
-        losses = tf.TensorArray(tf.float32, size=EPOCHS_PER_RUN, element_shape=())
-
-        def epoch(i: tf.Tensor, losses: Any, *best: tf.Tensor) -> tuple[Any, ...]:
-            loss, best = self._epoch(data, *best)
-            return i + 1, losses.write(i, loss), *best
-
-        _, losses, best_loss, best_z, non_finite = tf.while_loop(
-            lambda i, *_: i < steps,
-            epoch,
-            (tf.constant(0), losses, best_loss, best_z, non_finite),
-            maximum_iterations=EPOCHS_PER_RUN,
-        )
-        return losses.stack(), best_loss, best_z, non_finite
-
-    def _eager_run(
-        self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        best, losses = (best_loss, best_z, non_finite), []
-        for _ in range(int(steps)):
-            loss, best = self._epoch(data, *best)
-            losses.append(loss)
-        return tf.stack(losses), *best
 
     def _epoch(
         self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor
@@ -471,10 +383,6 @@ class ProblemSetModel(keras.Model):
 
 def _nothing() -> None:
     """Do nothing: the state has the best points after every epoch."""
-
-
-def _shapes_of(tensors: Any) -> str:
-    return str(tf.nest.map_structure(lambda tensor: (tuple(tensor.shape), tensor.dtype.name), tensors))
 
 
 def named_arrays(problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:

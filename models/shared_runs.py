@@ -39,21 +39,28 @@ class SharedRuns:
 
         Only classes and optimizers of kerasjoint and Keras share: those of users may do what their settings do not say.
         """
-        if not all(type(part).__module__.split(".")[0] in ("kerasjoint", "keras") for part in (model, model.optimizer)):
+        parts = model, model.optimizer
+        if not all(type(part).__module__.split(".")[0] in ("kerasjoint", "keras") for part in parts):
             return trace()
-        settings = [
-            {name: value for name, value in part.get_config().items() if name not in ("name", "seed")}
-            for part in (model, model.optimizer)
-        ]
-        key = type(model), type(model.optimizer), repr(settings), keras.config.dtype_policy().name, key
+        if "train_step" in vars(model):
+            return trace()
+        variables = tuple((variable.trainable, tuple(variable.shape)) for variable in model.variables)
+        policy = keras.config.dtype_policy().name
+        key = *map(type, parts), *map(settings_of, parts), variables, policy, key
+        handles = _handles(model)
         with self._lock:
             if key not in self._runs:
-                self._runs[key] = _Run(trace(), _handles(model))
+                self._runs[key] = _Run(trace(), handles)
             self._runs.move_to_end(key)
             run = self._runs[key]
             while len(self._runs) > RUNS_KEPT:
                 self._runs.popitem(last=False)
-        return run.with_variables(_handles(model))
+        return run.with_variables(handles)
+
+
+def settings_of(part: keras.Model | keras.Optimizer) -> str:
+    """Return what models or optimizers that compute alike have in common."""
+    return repr({name: value for name, value in sorted(part.get_config().items()) if name not in ("name", "seed")})
 
 
 class _Run:

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.evaluator import Route
 from kerasjoint.models.layers import BatchStatistics
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
+from kerasjoint.models.whole_set import outside_of_xla
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
@@ -34,8 +34,7 @@ def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -
     An epoch goes through the slabs, of which one is in memory, and takes one step along the sum of their gradients.
     """
     evaluator, parts = problem_set.evaluator, problem_set.slabs()
-    apart = model.simulates and (evaluator.route is not Route.XLA or evaluator.problem.chunk is not None)
-    eager = model.run_eagerly or (model.simulates and evaluator.route is Route.HOST)
+    apart, eager = outside_of_xla(model, evaluator)
     model._network_apart = apart and model.jit_compile and not eager
 
     def of_slab(data: Any, best: Any) -> tuple[Any, list[Any], Any]:

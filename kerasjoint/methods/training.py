@@ -24,6 +24,7 @@ require_tensorflow()
 import keras  # noqa: E402
 
 from kerasjoint.models.epochs import SparseCallback  # noqa: E402
+from kerasjoint.models.shared_runs import settings_of  # noqa: E402
 
 MODELS_KEPT = 8
 SHOWN_EVERY = 10
@@ -100,9 +101,7 @@ class ModelCache:
         ``settings`` go to the model, and ``sizes`` are what the compiled training depends on besides.
         """
         fresh = model_class.for_problem_set(problem_set, seed=seed, **settings)
-        config = {key: repr(value) for key, value in fresh.get_config().items() if key not in ("seed", "name")}
-        problem = problem_fingerprint(problem_set.problem)
-        key = (model_class, problem, *sorted(config.items()), *sizes)
+        key = (model_class, problem_fingerprint(problem_set.problem), settings_of(fresh), *sizes)
         with self._lock:
             model = self._models.pop(key, None)
         if model is None:

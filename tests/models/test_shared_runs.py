@@ -23,10 +23,14 @@ class Own(ReparameterizedModel):
     """A user's, of which the settings do not say everything."""
 
 
+class Counted(Traced):
+    """Of this file alone: equal problems share an evaluator, which traces the first of them."""
+
+
 @pytest.fixture
 def problem_set() -> Iterator[ProblemSet]:
     SHARED_RUNS.clear()
-    yield decay_set(Traced(), n=6)
+    yield decay_set(Counted(), n=6)
     SHARED_RUNS.clear()
 
 
@@ -50,9 +54,9 @@ def test_a_second_model_is_not_traced_and_learns_what_it_learns_alone(problem_se
     assert expected[0] != expected[1]
     SHARED_RUNS.clear()
     first = losses(new(problem_set, 0), problem_set)
-    before = problem_set.problem.traces
+    before = problem_set.evaluator.problem.traces
     second = losses(new(problem_set, 1), problem_set)
-    assert problem_set.problem.traces == before
+    assert problem_set.evaluator.problem.traces == before
     assert [first, second] == expected
 
 
@@ -91,3 +95,15 @@ def test_the_first_model_may_go(problem_set: ProblemSet) -> None:
     losses(new(problem_set, 0), problem_set)
     keras.backend.clear_session(free_memory=True)
     assert losses(new(problem_set, 1), problem_set) == expected
+
+
+def test_frozen_layers_stay_frozen_and_steps_of_ones_own_are_taken(problem_set: ProblemSet) -> None:
+    """Neither is among the settings."""
+    losses(new(problem_set, 0), problem_set)
+    frozen, own = new(problem_set, 1), new(problem_set, 1)
+    frozen.network.trainable = False
+    frozen.compile(optimizer=keras.optimizers.Adam(1e-2))
+    assert len(set(losses(frozen, problem_set))) == 1
+    step = own.train_step
+    own.train_step = lambda data: step(data) | {"loss": 7.0}
+    assert losses(own, problem_set) == [7.0] * EPOCHS
