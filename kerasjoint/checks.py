@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,31 @@ def check_count(argument: str, n: int, expected: str = "a positive integer", *, 
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= most:
         raise ArgumentError(argument, expected + (f" and at most {most:,}" if most < 2**63 - 1 else ""), describe(n))
     return int(n)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known name, in brackets, or nothing.
+
+    Example
+    -------
+    >>> did_you_mean("epoch", ("epochs", "verbose"))
+    " (did you mean 'epochs'?)"
+    """
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def check_path(argument: str, path: object) -> Path:
+    """Return the path that names a file or folder.
+
+    Example
+    -------
+    >>> check_path("path", "solution.npz")
+    PosixPath('solution.npz')
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(argument, "the name of a file or folder", describe(path))
+    return Path(path)
 
 
 def check_seed(seed: int) -> int:

@@ -81,6 +81,7 @@ class NormalizedCoordinates:
         self._bound = np.where(self.one, np.where(above, lower, upper), 0.0)
         self._sign = np.where(below, -1.0, 1.0)
         self._floors: tuple[FloatArray, FloatArray, FloatArray] | None = None
+        self._set_limits()
 
     def to_xi_and_slope(self, z: Any, guess: Any) -> tuple[Any, Any]:
         """Return xi and d xi / d z, each (n, d): arrays or tensors as ``z`` and ``guess`` (n, d) are."""
@@ -110,6 +111,11 @@ class NormalizedCoordinates:
             xi, slope = ops.where(self.one, other[0], xi), ops.where(self.one, other[1], slope)
         return xi, slope
 
+    def _set_limits(self) -> None:
+        """Note the last numbers inside the bounds: far out, rounding would lead onto the bound."""
+        self._least, self._most = _next(self._lower, self._upper), _next(self._upper, self._lower)
+        self._last = _next(self._bound, self._bound + self._sign * self._scale)
+
     def _two_bounds(self, ops: SimpleNamespace, z: Any, guess: Any) -> tuple[Any, Any]:
         a, b = guess - self._lower, self._upper - guess
         if self._floors is not None:
@@ -126,6 +132,7 @@ class NormalizedCoordinates:
         near = ops.abs(step) <= NEAR
         change = ops.expm1(ops.where(near, step, 0.0))
         xi = ops.where(near, guess + a * (q0 * change / (1 + p0 * change)), far)
+        xi = ops.minimum(ops.maximum(xi, self._least), self._most)
         return xi, stretch * (distance / whole)
 
     def _one_bound(self, ops: SimpleNamespace, z: Any, guess: Any) -> tuple[Any, Any]:
@@ -149,6 +156,7 @@ class NormalizedCoordinates:
             distant_step + ops.log1p(q0 * ops.expm1(ops.minimum(-distant_step, NEGLIGIBLE)))
         )
         xi = ops.where(near, guess + scale * change, far)
+        xi = ops.where(self._sign > 0, ops.maximum(xi, self._last), ops.minimum(xi, self._last))
         return xi, self._scale * (stretch * (ops.where(low, tail, 1.0) / (1 + tail)))
 
     def _two_inverse(self, xi: FloatArray, guess: FloatArray) -> FloatArray:
@@ -185,7 +193,14 @@ class NormalizedCoordinates:
             np.clip(half_bit * np.abs(other._upper), info.tiny, other._width / 4),
             np.clip(half_bit * scales, info.tiny, most).astype(dtype),
         )
+        other._set_limits()
         return other
+
+
+def _next(bound: FloatArray, towards: FloatArray) -> FloatArray:
+    """Return the next normal number after a bound."""
+    after, tiny = np.nextafter(bound, towards), np.finfo(bound.dtype).tiny
+    return np.where(np.abs(after) < tiny, np.copysign(tiny, towards - bound), after)
 
 
 def _log_ratio(new: FloatArray, old: FloatArray, change: FloatArray) -> FloatArray:

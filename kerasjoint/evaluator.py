@@ -98,6 +98,7 @@ class Evaluator:
         self.values = self.gradients = 0
         self._checked: set[Any] = set()
         self._facts: dict[Any, bool] = {}
+        self._predictions: dict[Any, Any] = {}
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
@@ -160,12 +161,16 @@ class Evaluator:
 
     def predicts_observation(self, data: Data) -> bool:
         """Return, by tracing, whether ``forward`` gives one tensor of the observation's shape."""
-        key = "observation", _shapes(data)
-        if key not in self._facts:
-            outputs = self._trace(self._predict, 1, data._replace(y=())).structured_outputs
-            shape = (1, *data.y.shape[1:])
-            self._facts[key] = tf.is_tensor(outputs) and outputs.shape.is_compatible_with(shape)
-        return self._facts[key]
+        shapes = self.prediction_shapes(data)
+        return isinstance(shapes, tf.TensorShape) and shapes.is_compatible_with((1, *data.y.shape[1:]))
+
+    def prediction_shapes(self, data: Data) -> Any:
+        """Return, by tracing, the shapes of what ``forward`` gives for one instance, in the structure of that."""
+        key = _shapes(data)
+        if key not in self._predictions:
+            graph = self._trace(self._predict, 1, data._replace(y=()))
+            self._predictions[key] = tf.nest.map_structure(lambda part: part.shape, graph.structured_outputs)
+        return self._predictions[key]
 
     def value(self, xi: FloatArray, data: Data, rows: Rows) -> FloatArray:
         """Return the losses (m,) at ``xi`` (m, d) of the instances ``rows`` (m,); +inf where not finite."""

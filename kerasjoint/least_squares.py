@@ -14,6 +14,8 @@ from kerasjoint.unknown import UnknownSpace
 
 # Further rows of a Jacobian are computed in a loop, since each written out takes time to compile.
 WRITTEN_OUT = 9
+# Of the slope, in a model to step by: where all residuals are far beyond a robust loss's scale, none has any curvature.
+LEAST_CURVATURE = 0.1
 
 
 def normal_equations(
@@ -21,13 +23,14 @@ def normal_equations(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the objective (n,), its gradient (n, d), and an approximation of its Hessian (n, d, d).
 
-    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, plus the exact Hessian
-    of the regularizer.
+    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, not too small, plus the
+    exact Hessian of the regularizer.
     """
     misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
     prior, prior_gradient, prior_hessian = _regularizer(problem, space, xi, x)
     slope, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
     gradient = 2 * tf.linalg.matvec(transposed, slope * residuals)
+    curvature = tf.maximum(curvature, LEAST_CURVATURE * slope)
     hessian = 2 * tf.matmul(transposed * curvature[:, None, :], transposed, transpose_b=True)
     return misfit + prior, gradient + prior_gradient, hessian + prior_hessian
 

@@ -21,7 +21,8 @@ from kerasjoint.solution import Status
 from kerasjoint.solving import solve
 from kerasjoint.unknown import Unknown, as_float_array
 
-SUCCESS = (Status.CONVERGED, Status.PRECISION)
+# As SciPy: a vanishing gradient at the start is one, and so is a global search that went on to its end.
+SUCCESS = (Status.CONVERGED, Status.PRECISION, Status.STATIONARY, Status.SEARCHED)
 
 Pair = tuple[float | None, float | None]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_path
 from kerasjoint.errors import ArgumentError
 from kerasjoint.files import atomic_path
 
@@ -23,11 +24,15 @@ def write_npy_folder(folder: str | os.PathLike[str], arrays: Mapping[str, NDArra
     -------
     >>> write_npy_folder("recordings", {"y": np.zeros((3, 2)), "x/time": np.zeros((3, 2))})
     """
-    target = Path(folder)
+    target = check_path("folder", folder)
     if target.exists():
         raise ArgumentError("folder", "a new folder", f"{target}, which exists")
     if not target.parent.is_dir():
         raise ArgumentError("folder", "a name in an existing folder", target)
+    for name in arrays:
+        parts = name.split("/")
+        if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
+            raise ArgumentError("folder", "arrays whose names can be those of files", repr(name))
     with atomic_path(target) as partial:
         for name, array in arrays.items():
             path = partial / f"{name}.npy"
@@ -44,7 +49,7 @@ def open_npy_folder(folder: str | os.PathLike[str]) -> Arrays:
     ArgumentError
         For a folder that is missing or has no arrays, and a file that is damaged or holds Python objects, by its path.
     """
-    root = Path(folder)
+    root = check_path("folder", folder)
     files = sorted([*root.glob("*.npy"), *root.glob("*/*.npy")])
     if not files:
         raise ArgumentError("folder", "an existing folder with .npy files", root)

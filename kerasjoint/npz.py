@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from kerasjoint.checks import check_path
 from kerasjoint.errors import ArgumentError
 from kerasjoint.files import atomic_path
 
@@ -31,7 +32,7 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
     -------
     >>> write_npz("data.npz", {"y": np.zeros((3, 2))})
     """
-    target = Path(path)
+    target = check_path("path", path)
     if target.suffix != ".npz":
         raise ArgumentError("path", "a name ending in .npz", target)
     if not target.parent.is_dir():
@@ -49,6 +50,7 @@ def read_npz(path: str | os.PathLike[str]) -> Arrays:
     ArgumentError
         For a file that is missing, damaged, encrypted, holds Python objects, or states sizes beyond its own.
     """
+    path = check_path("path", path)
     try:
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as file:
             members = file.infolist()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from kerasjoint.checks import check_path
 from kerasjoint.errors import ArgumentError
 from kerasjoint.files import atomic_path
 
@@ -165,10 +166,7 @@ class Page:
 
 def check_html_path(path: str | os.PathLike[str]) -> Path:
     """Return the path of a page to write: a name ending in ``.html`` in an existing folder."""
-    try:
-        target = Path(path)
-    except TypeError:
-        raise ArgumentError("path", "the name of a file, ending in .html", repr(path)) from None
+    target = check_path("path", path)
     if target.suffix != ".html" or not target.parent.is_dir():
         raise ArgumentError("path", "a name ending in .html in an existing folder", target)
     return target

@@ -230,7 +230,7 @@ class InverseProblem:
         >>> Decay().simulate({"rate": [1.0]}, {"time": np.linspace(0, 2, 50)[None]}).shape
         (1, 50)
         """
-        if np.dtype(dtype) not in (np.float64, np.float32):
+        if not any(dtype == allowed for allowed in (np.float64, np.float32, "float64", "float32")):
             raise ArgumentError("dtype", "float64 or float32", dtype)
         if x is not None and not isinstance(x, Mapping):
             raise ArgumentError("x", "a dict of arrays by name", describe(x))

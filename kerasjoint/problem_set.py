@@ -78,6 +78,8 @@ class ProblemSet:
         if changed := changed_constants(problem):
             expected = "constants as at its first use, since its simulator is compiled once: construct another problem"
             raise ArgumentError("problem", expected, f"a {type(problem).__name__} whose {', '.join(changed)} changed")
+        if wrong := [name for name in x or {} if not isinstance(name, str)]:
+            raise ArgumentError("x", "names that are strings", _describe(wrong[0]))
         self.problem = problem
         self.space = space = problem.space
         self.y: FloatArray = _instances("y", y)

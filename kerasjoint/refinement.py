@@ -36,7 +36,7 @@ def local_method_of(argument: str, method: object) -> LocalMethod:
     -------
     >>> local_method_of("method", "scipy-lbfgs")
     """
-    chosen = METHODS.load(method)() if isinstance(method, str) else method
+    chosen = METHODS.load(method, argument)() if isinstance(method, str) else method
     check_method(argument, chosen, local=True)
     return chosen  # type: ignore[return-value]
 

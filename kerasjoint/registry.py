@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from importlib import import_module
 from operator import attrgetter
 from typing import Any
 
+from kerasjoint.checks import did_you_mean
 from kerasjoint.errors import ArgumentError, describe
 
 
@@ -42,16 +42,15 @@ class Registry:
         """Return the name of the class behind ``name``, without importing it."""
         return self._entries[self.check(name)][0].partition(":")[2]
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str, argument: str = "") -> Any:
         """Import and return the class of ``name``; an unknown name is refused with the nearest known one."""
-        module, _, attribute = self._entries[self.check(name)][0].partition(":")
+        module, _, attribute = self._entries[self.check(name, argument)][0].partition(":")
         return attrgetter(attribute)(import_module(module))
 
-    def check(self, name: str) -> str:
-        """Return ``name`` if it is registered, else raise."""
+    def check(self, name: str, argument: str = "") -> str:
+        """Return ``name`` if it is registered, else raise; the message names the kind, or another argument."""
         if isinstance(name, str) and name in self._entries:
             return name
         # The search takes the square of the length.
-        close = difflib.get_close_matches(describe(name, 100).strip("'"), self._entries, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ArgumentError(self.kind, f"one of {', '.join(self._entries)}", f"{describe(name)}{hint}")
+        hint = did_you_mean(describe(name, 100).strip("'"), self._entries)
+        raise ArgumentError(argument or self.kind, f"one of {', '.join(self._entries)}", f"{describe(name)}{hint}")

@@ -300,6 +300,8 @@ class Solution:
         if not isinstance(problem, InverseProblem):
             raise ArgumentError("problem", "an InverseProblem, then the path", repr(problem))
         arrays = read_npz(path)
+        if "y" in arrays:
+            raise ArgumentError(str(path), "what Solution.save wrote", "a saved ProblemSet, for ProblemSet.load")
 
         def group(prefix: str) -> dict[str, NDArray[Any]]:
             return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

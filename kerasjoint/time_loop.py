@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import tensorflow as tf
 
 from kerasjoint.checks import check_count
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 
 Parameters = dict[str, tf.Tensor]
 State = Any
@@ -94,6 +94,11 @@ def integrate(
     -------
     >>> integrate(lambda p: p["u0"], lambda u, p: u - 0.1 * p["rate"] * u, {"u0": u0, "rate": rate}, steps=100)
     """
+    for name, function in (("initial", initial), ("step", step)):
+        if not callable(function):
+            raise ArgumentError(name, "a function", describe(function))
+    if not isinstance(parameters, Mapping):
+        raise ArgumentError("parameters", "a dict of tensors by name", describe(parameters))
     steps = check_count("steps", steps)
     if store_every is not None and steps % check_count("store_every", store_every):
         raise ArgumentError("store_every", f"a divisor of steps = {steps}", store_every)

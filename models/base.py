@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_seed, did_you_mean
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.distributed import distributed_epochs, is_distributed
 from kerasjoint.models.epochs import refuse, run_epochs
+from kerasjoint.models.kernels import release_kernels_now_and_then
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
@@ -71,11 +72,12 @@ class ProblemSetModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        release_kernels_now_and_then()
         self._shapes = tuple((name, tuple(shape)) for name, shape in input_shapes.items())
         self.output_size = output_size
         self.network_name = network if network == "auto" else NETWORKS.check(network)
         self.network_options = dict(network_options or {})
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.network = self.build_network(self.input_shapes, output_size)
         if not isinstance(self.network, keras.Model):
             raise ArgumentError("build_network", "a keras.Model", type(self.network).__name__)
@@ -225,7 +227,8 @@ class ProblemSetModel(keras.Model):
             raise ArgumentError("fit", "a ProblemSet, and everything else by name", f"{len(unexpected)} arguments more")
         if refused:
             name = next(iter(refused))
-            raise ArgumentError(name, "nothing: an epoch is one step on all instances", repr(refused[name]))
+            hint = did_you_mean(name, ("epochs", "verbose", "callbacks", "initial_epoch"))
+            raise ArgumentError(name, f"nothing: an epoch is one step on all instances{hint}", repr(refused[name]))
         if not getattr(self, "compiled", False):
             raise ArgumentError("fit", "a compiled model: call model.compile(optimizer=...) first", "none")
         epochs = check_count("epochs", epochs)

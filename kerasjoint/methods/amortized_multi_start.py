@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_choice, check_count, check_options
+from kerasjoint.checks import check_choice, check_count, check_options, check_seed
 from kerasjoint.methods.base import Method, check_positive, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
@@ -121,7 +121,7 @@ class AmortizedMultiStart(Method):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; ``seed`` draws the pairs, the initial weights and the starts."""
-        n = len(check_problem_set(problem_set))
+        n, seed = len(check_problem_set(problem_set)), check_seed(seed)
         if len(problem_set.slabs()) > 1:
             parts, each = problem_set.slabs(RUNS_TOGETHER), copy(self)
             each.seconds = self.seconds and self.seconds / len(parts)
@@ -135,16 +135,18 @@ class AmortizedMultiStart(Method):
             def report() -> None:
                 done(int(search.confirmation.confirmed.sum()))
 
+            search.polish()
             random = _RandomStarts(search, generator)
             random.run(report)
             steps = self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
             count = self._pairs(search, steps)
             if count < FEWEST_PAIRS:
-                self._finish(search, random, RANDOM, generator)
+                self._finish(search, {RANDOM: random}, generator)
             else:
                 with proposals(search, count, steps, self._settings, network_seed, generator) as network:
-                    self._rounds(search, network, count, report)
-                    self._finish(search, network, PROPOSED, generator)
+                    trained = self._rounds(search, network, count, report)
+                    sources: dict[int, _Starts] = {PROPOSED: network, RANDOM: random} if trained else {RANDOM: random}
+                    self._finish(search, sources, generator)
             done(n)
         return search.solution(self.name, type(self).__name__)
 
@@ -164,31 +166,44 @@ class AmortizedMultiStart(Method):
         most = min(max(BATCH * steps, FEWEST_PAIRS), MOST_PAIRS)
         return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, most))
 
-    def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> None:
-        """Train and descend, as long as instances look unsolved and the budget lasts."""
+    def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> bool:
+        """Train and descend, as long as instances look unsolved and the budget lasts; return whether that began."""
         for number in range(self.rounds):
             rows, left = search.unsolved, search.left
             if not rows.size and number == 0:
                 # For starts of what looks solved and is not confirmed, a network is trained once.
                 rows = search.open
             if not rows.size or left < count * self.value_cost:
-                return
-            network.learn()
+                return number > 0
+            if not network.learn():
+                return False
             plan = search.plan(rows, left / (self.rounds - number) - count * self.value_cost)
             search.descend(rows, network.propose(rows, plan.candidates), plan, PROPOSED)
             search.polish()
             done()
+        return True
 
-    def _finish(self, search: Search, starts: _Starts, source: int, generator: np.random.Generator) -> None:
-        """Spend what is left: on instances that do not look solved, then on those that are not confirmed."""
+    def _finish(self, search: Search, sources: dict[int, _Starts], generator: np.random.Generator) -> None:
+        """Spend what is left: on instances that do not look solved, then on those that are not confirmed.
+
+        A network may be sure of a wrong minimum. So random starts are tried too, as often as they do better.
+        """
+        reached, tried = dict.fromkeys(sources, 1), dict.fromkeys(sources, 2)
         while (left := search.left) > 0 and search.open.size:
             rows = search.unsolved if search.unsolved.size else search.open
             few = max(int(left / search.descent_cost), 1)
+            rates = np.array([reached[source] / tried[source] for source in sources])
+            source = int(generator.choice(list(sources), p=rates / rates.sum()))
+            if len(sources) > 1 and tried[source] == 2:
+                few = min(few, PILOT)
             # A few at a time: with every start that solves an instance the others need less.
             budget = min(left, 2 * AT_A_TIME * search.descent_cost * len(rows))
             rows = rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
-            plan = search.plan(rows, budget)
-            search.descend(rows, starts.propose(rows, plan.candidates), plan, source)
+            plan, before = search.plan(rows, budget), search.best.loss[rows]
+            lowest = search.descend(rows, sources[source].propose(rows, plan.candidates), plan, source)
+            reached[source] += int(search.reached(rows, lowest, before).sum())
+            tried[source] += len(rows)
+            search.polish()
 
 
 class _Starts(Protocol):

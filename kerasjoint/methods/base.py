@@ -16,6 +16,7 @@ from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
+from kerasjoint.unknown import as_float_array
 
 
 class Method(ABC):
@@ -162,7 +163,7 @@ def check_start(problem_set: ProblemSet, start: NDArray[np.float64] | None) -> N
     shape = (len(check_problem_set(problem_set)), problem_set.space.size)
     if start is None:
         return np.zeros(shape)
-    start = np.asarray(start, dtype=np.float64)
+    start = as_float_array("start", start)
     if start.shape != shape:
         raise ArgumentError("start", f"normalised coordinates of shape {shape}", start.shape)
     if not np.isfinite(start).all():

@@ -7,19 +7,33 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasjoint.confirmation import NEGLIGIBLE, ZERO, Confirmation, Minima, confirm, noise_tail
+from kerasjoint.confirmation import (
+    CLEARLY,
+    FEWEST,
+    SERVED_BETTER,
+    Confirmation,
+    Minima,
+    Others,
+    confirm,
+    missed_by,
+    noise_tail,
+    odds_of,
+    too_sure,
+)
+from kerasjoint.loss_scale import LossScale
 from kerasjoint.solution import Solution, Status
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-# Ends of descents are one minimum if the losses differ by less than this share, and no coordinate by more than CLOSE or
-# no unknown by more than this share of its scale: at a bound the coordinate goes on, but the unknown stays.
-SAME, CLOSE, CLOSE_UNKNOWN = 1e-3, 1e-2, 1e-4
+# Ends of descents are one minimum if the losses are the same, and no coordinate differs by more than CLOSE or no
+# unknown by more than CLOSE_UNKNOWN of its scale: at a bound the coordinate goes on, but the unknown stays.
+CLOSE, CLOSE_UNKNOWN = 1e-2, 1e-4
 MOST_KEPT = 32
 # Distributions that starts come from.
 RANDOM, PROPOSED = range(2)
+SOURCES = (RANDOM,), (PROPOSED,), (RANDOM, PROPOSED)
 
 
 class Descents:
@@ -32,20 +46,25 @@ class Descents:
     ----------
     from_guess
         Descents from the guess, a solution of all n instances: the first to be added.
+    at_guess
+        The losses there, (n,).
+
+    Attributes
+    ----------
+    scale
+        What differences of losses mean.
 
     Example
     -------
-    >>> descents = Descents(LockstepLBFGS().solve(problem_set))
+    >>> descents = Descents(LockstepLBFGS().solve(problem_set), problem_set.objective(problem_set.guess))
     >>> descents.add(rows, LockstepLBFGS().solve(problem_set[rows], start=starts), RANDOM)
     >>> descents.confirmation(best_loss).hits
     """
 
-    def __init__(self, from_guess: Solution) -> None:
+    def __init__(self, from_guess: Solution, at_guess: FloatArray) -> None:
         problem_set = from_guess.problem_set
         n, size = len(problem_set), problem_set.space.size
-        at_guess = abs(float(from_guess.history["median"].iloc[0]))
-        self._at_guess = at_guess if np.isfinite(at_guess) else 0.0
-        self._residuals = problem_set.y[0].size if problem_set.problem.sums_squares else 0
+        self.scale = LossScale.of(problem_set, at_guess, from_guess.loss)
         self._starts = np.zeros(n, dtype=np.int64)
         self._apart = CLOSE_UNKNOWN * problem_set.space.scale
         self._z, self._xi, self._loss = np.zeros((n, 1, size)), np.zeros((n, 1, size)), np.full((n, 1), np.inf)
@@ -64,25 +83,43 @@ class Descents:
 
     def confirmation(self, best: FloatArray) -> Confirmation:
         """Return what is known, given the best loss of each instance, (n,)."""
-        filled = self._filled
-        lowest = filled & self._near(self._loss, best[:, None])
+        filled, scale = self._filled, self.scale
+        lowest = filled & scale.near(self._loss, best[:, None])
         wrong = filled & ~lowest
-        tail, zero = self.tail(best), (ZERO * self._at_guess if self._residuals else -np.inf)
         several = np.asarray(wrong.any(axis=1) | self._more.any(axis=1))
+        alone = {sources: self._alone(sources, lowest, several) for sources in SOURCES}
+        share = scale.comparable(best)
+        # Proposals go where the network expects the minimum: that they agree says nothing of other instances.
+        clear = alone[RANDOM,] <= CLEARLY
+        others = Others((self._loss * share[:, None])[wrong], clear, self.tail(best))
         missed = np.ones(len(best))
-        for sources in ([RANDOM], [PROPOSED], [RANDOM, PROPOSED]):
-            here, more = self._hits[..., sources].sum(axis=2), self._more[:, sources].sum(axis=1)
-            starts = here.sum(axis=1) + more
-            found = (wrong & (here > 0)).sum(axis=1) + more
-            has_best = (lowest & (here > 0)).any(axis=1)
-            odds = confirm(starts, found + 1, several, self._loss[wrong], best, tail, zero)
-            missed = np.where(has_best | (best <= zero), np.minimum(missed, odds), missed)
+        for odds in alone.values():
+            missed = np.minimum(missed, confirm(odds, best * share, scale.zero * share, others))
         hits = np.where(lowest, self._hits.sum(axis=2), 0).sum(axis=1)
         return Confirmation(self._starts.copy(), hits, missed, self._minima())
 
+    def _alone(self, sources: tuple[int, ...], lowest: Mask, several: Mask) -> FloatArray:
+        """Return the odds that descents from these sources alone give, (n,); infinite where none found the lowest."""
+        hits, more = self._hits[..., sources].sum(axis=2), self._more[:, sources].sum(axis=1)
+        starts, found = hits.sum(axis=1) + more, (lowest & (hits > 0)).any(axis=1)
+        odds = odds_of(missed_by(starts, (~lowest & (hits > 0)).sum(axis=1) + more + 1))
+        factor = too_sure(np.column_stack([hits, more]), np.pad(lowest, ((0, 0), (0, 1))))
+        return np.where(found, np.where(several, odds, odds * factor), np.inf)
+
     def tail(self, best: FloatArray) -> FloatArray:
         """Return how probable losses as high as these are for solved instances, (n,)."""
-        return noise_tail(best, self._residuals, self._at_guess)
+        share = self.scale.comparable(best)
+        return noise_tail(best * share, self.scale.residuals, self.scale.floor * share)
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether instances tell each other what a solved one's loss may be."""
+        return bool(self.scale.residuals.any()) and len(self._starts) >= FEWEST
+
+    def served(self, best: FloatArray) -> FloatArray:
+        """Return a loss that few instances are below, as it would be for each of them, (n,)."""
+        share = self.scale.comparable(best)
+        return np.quantile(best * share, SERVED_BETTER, method="inverted_cdf") / share
 
     @property
     def _filled(self) -> Mask:
@@ -95,16 +132,12 @@ class Descents:
         hits = self._hits[instance, slot].sum(axis=1)
         return Minima(instance, self._z[instance, slot], self._loss[instance, slot], hits)
 
-    def _near(self, loss: FloatArray, other: FloatArray) -> Mask:
-        with np.errstate(invalid="ignore"):
-            return np.abs(loss - other) <= SAME * np.abs(other) + NEGLIGIBLE * self._at_guess
-
     def _add(self, rows: Rows, z: FloatArray, xi: FloatArray, loss: FloatArray, source: int) -> None:
         """Add one descent of each of the instances ``rows``."""
         filled = self._filled[rows]
         close = np.abs(self._z[rows] - z[:, None]) <= CLOSE * np.maximum(np.abs(z), 1)[:, None]
         close |= np.abs(self._xi[rows] - xi[:, None]) <= self._apart
-        same = filled & close.all(axis=2) & self._near(self._loss[rows], loss[:, None])
+        same = filled & close.all(axis=2) & self.scale.near(self._loss[rows], loss[:, None], rows)
         slot = np.where(same.any(axis=1), same.argmax(axis=1), filled.sum(axis=1))
         if (slot == self._loss.shape[1]).any() and self._loss.shape[1] < MOST_KEPT:
             self._grow()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_seed
 from kerasjoint.counting import CHECKPOINT_RATIO, CountingObjective, History
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.base import Method, check_problem_set
@@ -207,7 +207,7 @@ class GlobalSearch(Method):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; see ``Method.solve``."""
         self._check_installed()
-        began, n = time.perf_counter(), len(check_problem_set(problem_set))
+        began, n, seed = time.perf_counter(), len(check_problem_set(problem_set)), check_seed(seed)
         search = Search(problem_set, self.evaluations, seed)
         polish = min(self.polish, self.evaluations // 2)
         if not problem_set.evaluator.has_gradient(n, problem_set.data):

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.counting import CHECKPOINT_RATIO, CountingObjective, History
+from kerasjoint.loss_scale import residual_scale
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Rows = NDArray[np.intp]
+
+# Tolerances are relative to the first gradient, or to so many times the sum of squares of y if that is less.
+LARGEST_GRADIENT = 1e6
 
 
 class Checkpoint(NamedTuple):
@@ -84,6 +88,10 @@ class LocalRun:
             self.loss[immovable] = self.objective.value(start[immovable], immovable)
         # What tolerances are relative to, and what scales the first step; 1 where there is no way to go.
         self.largest = _or_one(np.abs(self.gradient).max(axis=1))
+        if problem_set.problem.sums_squares:
+            # The first gradient may be astronomical, as of an exponential, and say nothing of the solution.
+            size = residual_scale(problem_set)[1]
+            self.largest = np.minimum(self.largest, np.where(size > 0, LARGEST_GRADIENT * size, np.inf))
         self.norm = _or_one(np.linalg.norm(self.gradient, axis=1))
         self.iterations = np.zeros(len(start), dtype=np.int64)
         self._evaluations = self.objective.evaluations.copy()
@@ -91,6 +99,11 @@ class LocalRun:
         count = math.ceil(math.log(max_iterations, CHECKPOINT_RATIO)) + 1
         self._times = {min(max_iterations, math.ceil(CHECKPOINT_RATIO**k)) for k in range(count)}
         self._checkpoints: dict[int, Checkpoint] = {}
+
+    @property
+    def at_start(self) -> FloatArray:
+        """The losses at the start, (n,)."""
+        return self._start.loss
 
     @property
     def movable(self) -> Rows:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count
+from kerasjoint.checks import check_count, check_seed
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import RANDOM, Descents
@@ -51,12 +51,14 @@ class MultiStart(Method):
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; see ``Method.solve``."""
+        seed = check_seed(seed)
         n, parts = len(check_problem_set(problem_set)), problem_set.slabs(RUNS_TOGETHER)
         if len(parts) > 1:
             return solve_slabs_alone(self, problem_set, parts, seed)
-        best = self._local.solve(problem_set)
+        run = self._local.run(problem_set)
+        best = run.solution(self._local.name, type(self._local).__name__)
         first, history = best.history.iloc[:1], History(problem_set)
-        descents, runs = Descents(best), np.ones(n, dtype=np.int64)
+        descents, runs = Descents(best, run.at_start), np.ones(n, dtype=np.int64)
         history.record(1, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
         with stage(self.name, total=n * self.evaluations) as done:
             while (copies := self._copies(best.evaluations, runs)).any():

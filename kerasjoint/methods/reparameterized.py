@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from kerasjoint.checks import check_seed
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods.base import check_problem_set
 from kerasjoint.methods.training import NetworkMethod, Trace
@@ -47,6 +48,7 @@ class Reparameterized(NetworkMethod):
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances together; ``seed`` draws the initial weights."""
         check_problem_set(problem_set)
+        seed = check_seed(seed)
         with self._borrowed(ReparameterizedModel, problem_set, seed, scale_instances=self.scale_instances) as model:
             trace = Trace(problem_set, model.evaluations_per_epoch)
             self._train(model, problem_set, [trace])

@@ -36,6 +36,7 @@ NOISE_MARGIN = 1.5
 # What looks unsolved and is at most so many times as high as what noise explains may be a descent that ended short.
 SHORT_OF = 3.0
 POLISHING = LockstepLM(max_iterations=10)
+GOING_ON_SHARE = 0.1
 # More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured: 6
 # gradients with 64 unknowns of a heat equation, 7 to 9 with the 40 of Lorenz-96, 20 with the 64 of a Kuramoto-
 # Sivashinsky state.
@@ -87,17 +88,20 @@ class Search:
         self.problem_set, self._from_start = problem_set, from_start
         self._short = copy(from_start)
         self._short.max_iterations = min(SHORT, from_start.max_iterations)
+        self._longer = from_guess
         self._evaluations, self._value_cost = evaluations, value_cost
         self._seconds = np.inf if seconds is None else seconds
-        self.best = from_guess.solve(problem_set)
+        run = from_guess.run(problem_set)
+        self.best = run.solution(from_guess.name, type(from_guess).__name__)
         self._values = np.zeros(len(problem_set), dtype=np.int64)
         self._count, self._descent_evaluations = len(problem_set), float(self.best.evaluations.sum())
         self._estimates = [(self.best.z, self.best.loss)]
-        self._descents = Descents(self.best)
+        self._descents = Descents(self.best, run.at_start)
         self.confirmation = self._confirm()
         self._compile_seconds = 0.0
         self._history = History(problem_set)
-        self._polished = np.full(len(problem_set), np.inf)
+        # Where going on from a short end led, and whether that gained anything.
+        self._polished, self._gaining = np.full(len(problem_set), np.inf), np.ones(len(problem_set), dtype=bool)
         self._record()
 
     @property
@@ -129,7 +133,8 @@ class Search:
         own_residuals = type(problem).residuals is not InverseProblem.residuals
         if own_residuals or not problem.sums_squares or not y.std() > 0:
             return most
-        return float(np.clip(NOISE_MARGIN * np.sqrt(self._served / y[0].size) / y.std(), least, most))
+        served = float(np.quantile(self.best.loss, SERVED_BETTER, method="inverted_cdf"))
+        return float(np.clip(NOISE_MARGIN * np.sqrt(served / y[0].size) / y.std(), least, most))
 
     @property
     def estimates(self) -> tuple[FloatArray, FloatArray]:
@@ -147,8 +152,10 @@ class Search:
         shorts = int((share - candidates * self._value_cost - GOING_ON * descents * cost) / SHORT_COST)
         return Plan(candidates, min(shorts, candidates) if shorts > descents else 0, descents)
 
-    def descend(self, rows: Rows, candidates: FloatArray, plan: Plan, source: int) -> None:
+    def descend(self, rows: Rows, candidates: FloatArray, plan: Plan, source: int) -> FloatArray:
         """Screen candidates by their loss, then by short descents if so planned, and descend from the best.
+
+        Returns the lowest loss that the descents of each instance found, (m,), infinite for one without any.
 
         Parameters
         ----------
@@ -171,9 +178,10 @@ class Search:
         owners, starts = np.repeat(rows, candidates.shape[1]), candidates.reshape(-1, size)
         if plan.shorts:
             owners, starts = self._promising(rows, owners, starts, plan.descents)
+        lowest = np.full(len(problem_set), np.inf)
         if not owners.size:
             self._record()
-            return
+            return lowest[rows]
         found = self._from_start.solve(problem_set[owners], start=starts)
         self._count += len(owners)
         self._descent_evaluations += float(found.evaluations.sum())
@@ -182,27 +190,46 @@ class Search:
         self.best = with_runs(self.best, owners, found)
         self.confirmation = self._confirm()
         self._record()
+        np.minimum.at(lowest, owners, found.loss)
+        return lowest[rows]
+
+    def reached(self, rows: Rows, lowest: FloatArray, before: FloatArray) -> NDArray[np.bool_]:
+        """Return where descents of the instances ``rows`` (m,) were as good as what was known before, (m,).
+
+        Where that looked unsolved: better.
+        """
+        near = self._descents.scale.near(lowest[:, None], before[:, None], rows)[:, 0]
+        return ((lowest < before) & ~near) | (near & ~np.isin(rows, self.unsolved))
 
     def polish(self) -> None:
-        """Go on by Levenberg-Marquardt where L-BFGS ran out of iterations short of what noise explains.
+        """Go on where a descent ran out of iterations and its end may be short of a minimum, as in a long valley.
 
-        In a long valley, L-BFGS goes on for hundreds of iterations. Done once for each such point.
+        That is, short of what noise explains, or where nothing is known of the noise as long as each time costs at most
+        a tenth of what is left. By Levenberg-Marquardt where that applies, else by more of the same iterations.
         """
-        loss, size = self.best.loss, self.problem_set.space.size
-        if size > MOST_UNKNOWNS or not LockstepLM.applies_to(self.problem_set):
-            return
-        rows = self.unsolved
-        short = (self.best.status == Status.ITERATIONS) & (loss < self._polished) & (loss <= SHORT_OF * self._served)
+        size = self.problem_set.space.size
+        second_order = size <= MOST_UNKNOWNS and LockstepLM.applies_to(self.problem_set)
+        method, cost = (POLISHING, max(-(-size // UNKNOWNS_PER_EVALUATION), 1)) if second_order else (self._longer, 1)
+        while (rows := self._short_ends(cost * method.max_iterations)).size:
+            before = self.best.loss[rows]
+            found = method.solve(self.problem_set[rows], start=self.best.z[rows])
+            found = replace(found, evaluations=found.evaluations * cost)
+            self.best = with_runs(self.best, rows, found)
+            self._polished[rows] = self.best.loss[rows]
+            self._gaining[rows] = ~self._descents.scale.near(self.best.loss[rows, None], before[:, None], rows)[:, 0]
+            self._estimates.append((found.z, found.loss))
+            self.confirmation = self._confirm()
+            self._record()
+
+    def _short_ends(self, cost: int) -> Rows:
+        """Return the instances whose best descent should go on, which costs each so much."""
+        best, rows = self.best, self.open
+        short = (best.status == Status.ITERATIONS) & (self._gaining | (best.loss < self._polished))
         rows = rows[short[rows]]
-        if not rows.size:
-            return
-        found = POLISHING.solve(self.problem_set[rows], start=self.best.z[rows])
-        found = replace(found, evaluations=found.evaluations * max(-(-size // UNKNOWNS_PER_EVALUATION), 1))
-        self._polished[rows] = found.loss
-        self.best = with_runs(self.best, rows, found)
-        self._estimates.append((found.z, found.loss))
-        self.confirmation = self._confirm()
-        self._record()
+        if self._descents.knows_noise:
+            served = self._descents.served(best.loss)
+            return rows[(best.loss <= SHORT_OF * served)[rows] & np.isin(rows, self.unsolved)]
+        return rows if cost * rows.size <= GOING_ON_SHARE * self.left else rows[:0]
 
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
@@ -249,11 +276,6 @@ class Search:
     @property
     def _spent(self) -> FloatArray:
         return self.best.cost(self._value_cost) + self._value_cost * self._values
-
-    @property
-    def _served(self) -> float:
-        """A loss that few instances are below."""
-        return float(np.quantile(self.best.loss, SERVED_BETTER, method="inverted_cdf"))
 
     def _confirm(self) -> Confirmation:
         return self._descents.confirmation(self.best.loss)

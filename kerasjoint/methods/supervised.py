@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kerasjoint.checks import check_seed
 from kerasjoint.methods.base import check_problem_set, draw_examples
 from kerasjoint.methods.training import NetworkMethod, Trace
 from kerasjoint.models import SupervisedModel
@@ -40,4 +41,4 @@ class Supervised(NetworkMethod):
 
 def training_seed(seed: int) -> int:
     """Derive the seed of the examples, which supervised learning and the neural adjoint share, from that of a run."""
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+    return int(np.random.SeedSequence([check_seed(seed), 1]).generate_state(1)[0])

@@ -223,8 +223,31 @@ def test_components_of_other_kinds_do_not_overflow() -> None:
 def test_no_rounding_carries_a_saturated_tanh_over_a_bound() -> None:
     """Half the width and the middle of these bounds round so that their difference lies below -0.6."""
     space = one(lower=-0.6, upper=0.5)
-    assert space.to_xi(np.full((1, 1), -1e3), space.guess[None]) == -0.6
-    assert space.to_xi(tf.constant([[-1e3]], tf.float64), tf.constant(space.guess[None])) == -0.6
+    least = np.nextafter(-0.6, 0)
+    assert space.to_xi(np.full((1, 1), -1e3), space.guess[None]) == least
+    assert space.to_xi(tf.constant([[-1e3]], tf.float64), tf.constant(space.guess[None])) == least
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_bounds_are_never_reached(dtype: type[np.floating]) -> None:
+    space = UnknownSpace(
+        [
+            Unknown("around", lower=-1.0, upper=3.0),
+            Unknown("zero", lower=0.0, upper=1e-3),
+            Unknown("above", lower=-2.0, scale=0.1),
+            Unknown("positive", lower=0.0, scale=1.0),
+            Unknown("below", upper=1e3, scale=1.0),
+        ]
+    )
+    z = np.array([[-1e4], [-800.0], [-40.0], [-17.0], [17.0], [40.0], [800.0], [1e4]]).repeat(space.size, axis=1)
+    guess = np.tile(space.guess, (len(z), 1)).astype(dtype)
+    lower, upper = space.lower.astype(dtype), space.upper.astype(dtype)
+    compiled = tf.function(space.to_xi, jit_compile=True)(tf.constant(z.astype(dtype)), tf.constant(guess)).numpy()
+    assert ((compiled > lower) & (compiled < upper)).all()
+    if dtype is np.float64:
+        xi = space.to_xi(z, guess)
+        assert ((xi > lower) & (xi < upper)).all()
+        space.check_inside(xi, "xi")
 
 
 def mapped_by_tensorflow(space: UnknownSpace, z: tf.Tensor, guess: tf.Tensor, compiled: bool) -> list[tf.Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from kerasjoint import InverseProblem, ProblemSet, Status, Unknown
@@ -67,9 +66,17 @@ def test_what_ends_short_of_a_minimum_goes_on_to_it() -> None:
     assert found.best is again
 
 
-@pytest.mark.parametrize("problem", [Cliff()])
-def test_without_residuals_it_stays(problem: Valley) -> None:
-    found, _ = search(problem)
+def test_without_residuals_it_goes_on_by_the_same_method_while_that_gains_and_is_cheap() -> None:
+    found, least = search(Cliff())
     before = found.best
+    short = np.flatnonzero(before.status == Status.ITERATIONS)
+    left = found.left
     found.polish()
-    assert found.best is before
+    gained = before.loss - found.best.loss
+    assert (gained[short] >= 0).all()
+    assert gained.max() > 0.1 * least.min()
+    np.testing.assert_allclose(found.best.loss, least, rtol=0.01)
+    assert found.left > 0.5 * left
+    again = found.best
+    found.polish()
+    assert found.best is again

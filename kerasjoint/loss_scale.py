@@ -1,0 +1,171 @@
+"""What differences of losses mean: how many residuals there are, and how large a loss is that explains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint.problem import InverseProblem
+from kerasjoint.problem_set import ProblemSet
+
+FloatArray = NDArray[np.float64]
+
+# Of the size of a loss: smaller differences count as none, and so small a sum of squares as zero.
+NEGLIGIBLE, ZERO = 1e-9, 1e-12
+# Losses are the same if they differ by this share, or by so many variances of the noise of one residual.
+SAME, SAME_VARIANCES = 1e-3, 0.1
+# Differences of large losses below this share may be rounding.
+ROUNDING = 1e-10
+TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class LossScale:
+    """The scale of the losses of n instances.
+
+    Attributes
+    ----------
+    residuals
+        How many residuals an instance has that a prediction can change, (n,); 0 if the objective is no sum of squares.
+    size
+        A loss that explains nothing, (n,): of a sum of squares that of a constant prediction, or the typical share of
+        it that is left at the guess; else what the descent from the guess gained.
+
+    Example
+    -------
+    >>> scale = LossScale.of(problem_set, loss_at_guess, loss_from_guess)
+    >>> scale.zero                                      # losses below which nothing can be
+    """
+
+    residuals: NDArray[np.int64]
+    size: FloatArray
+
+    @classmethod
+    def of(cls, problem_set: ProblemSet, at_guess: FloatArray, from_guess: FloatArray) -> LossScale:
+        """Return the scale, given the losses (n,) at the guess and where a descent from there ended."""
+        if problem_set.problem.sums_squares:
+            residuals, size = residual_scale(problem_set)
+            known = np.isfinite(at_guess) & (size > 0)
+            if not known.any():
+                return cls(residuals, np.where(np.isfinite(at_guess), at_guess, 0.0))
+            better = min(float(np.median(at_guess[known] / size[known])), 1.0)
+            return cls(residuals, better * np.where(size > 0, size, np.median(size[known])))
+        with np.errstate(invalid="ignore"):
+            gained = at_guess - from_guess
+        some = np.isfinite(gained) & (gained > 0)
+        typical = float(np.median(gained[some])) if some.any() else 0.0
+        return cls(np.zeros(len(problem_set), np.int64), np.where(some, gained, typical))
+
+    @property
+    def zero(self) -> FloatArray:
+        """Up to where a sum of squares counts as zero, (n,); minus infinity for other objectives, which go lower."""
+        return np.where(self.residuals > 0, ZERO * self.size, -np.inf)
+
+    @property
+    def floor(self) -> FloatArray:
+        """Differences that count as none, (n,)."""
+        return NEGLIGIBLE * self.size
+
+    def comparable(self, loss: FloatArray) -> FloatArray:
+        """Return by what to multiply losses (n,) to compare instances: per residual, of noise as large everywhere.
+
+        Or of noise that is the same share of each observation, if so these losses of solved instances differ less.
+        """
+        count = 1 / np.maximum(self.residuals, 1)
+        if not self.residuals.all() or not (self.size > 0).all():
+            return count
+        spreads = []
+        for unit in (count, 1 / self.size):
+            level = np.log(((loss + self.floor) * unit)[np.isfinite(loss)])
+            spreads.append(np.std(level) if level.size else 0.0)
+        # Per residual again, so that degrees of freedom count.
+        return count if spreads[0] <= spreads[1] else self.size.mean() / self.size * count
+
+    def near(self, loss: FloatArray, other: FloatArray, rows: Any = slice(None)) -> NDArray[np.bool_]:
+        """Return where losses (m, k) of the instances ``rows`` (m,) are the same as others, (m, k) or (m, 1)."""
+        residuals, size = self.residuals[rows][:, None], self.size[rows][:, None]
+        share = np.where(residuals > 0, np.minimum(SAME, SAME_VARIANCES / np.maximum(residuals, 1)), SAME)
+        around = np.where(residuals > 0, np.abs(other), np.minimum(np.abs(other), size))
+        with np.errstate(invalid="ignore"):
+            return np.abs(loss - other) <= share * around + ROUNDING * np.abs(other) + NEGLIGIBLE * size
+
+
+def residual_scale(problem_set: ProblemSet) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return how many residuals a prediction can change, (n,), and the sum of squares without a prediction, (n,).
+
+    Without a prediction: the residuals of zeros, less their mean. What cannot be computed counts as all of y, and as
+    the sum 0.
+    """
+    n = len(problem_set)
+    if type(problem_set.problem).residuals is InverseProblem.residuals:
+        flat = problem_set.y.reshape(n, -1)
+        return np.full(n, flat.shape[1]), _variation(flat, np.ones_like(flat, dtype=bool))
+    own = _OwnResiduals.of(problem_set)
+    if own is None:
+        return np.full(n, problem_set.y[0].size), np.zeros(n)
+    return own.seen.sum(axis=1), _variation(own.of_zeros, own.seen)
+
+
+def missing_values(problem_set: ProblemSet) -> NDArray[np.bool_] | None:
+    """Return which values of y (n, ...) the problem's own residuals give no weight; ``None`` if they give all some."""
+    if type(problem_set.problem).residuals is InverseProblem.residuals:
+        return None
+    own = _OwnResiduals.of(problem_set)
+    if own is None or own.seen.shape[1] != problem_set.y[0].size or own.seen.all():
+        return None
+    return ~own.seen.reshape(problem_set.y.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _OwnResiduals:
+    """What a problem's own ``residuals`` make of predictions that no simulator made.
+
+    Attributes
+    ----------
+    seen
+        Which of an instance's residuals change with the prediction, (n, k).
+    of_zeros
+        All residuals of zeros, (n, k).
+    """
+
+    seen: NDArray[np.bool_]
+    of_zeros: FloatArray
+
+    @classmethod
+    def of(cls, problem_set: ProblemSet) -> _OwnResiduals | None:
+        """Compute them; ``None`` if the shapes of predictions are not known beforehand."""
+        problem, y, n = problem_set.problem, problem_set.y, len(problem_set)
+        shapes = problem_set.evaluator.prediction_shapes(problem_set.one)
+        if not all(shape.is_fully_defined() for shape in tf.nest.flatten(shapes)):
+            return None
+        generator, unit = np.random.default_rng(0), max(float(np.abs(y).max()), TINY)
+        x = {name: tf.constant(values) for name, values in problem_set.x.items()}
+
+        def residuals(draw: Callable[[tuple[int, ...]], FloatArray]) -> FloatArray:
+            prediction = tf.nest.map_structure(lambda shape: tf.constant(draw((n, *shape[1:]))), shapes)
+            parts = tf.nest.flatten(problem.residuals(prediction, tf.constant(y), x))
+            return np.concatenate([np.reshape(part, (n, -1)) for part in parts], axis=1)
+
+        def anything(shape: tuple[int, ...]) -> FloatArray:
+            return unit * generator.uniform(0.5, 1.5, shape)
+
+        return cls(residuals(anything) != residuals(anything), residuals(np.zeros))
+
+
+def _variation(residuals: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
+    """Return the sum of squares (n,) of residuals (n, k), less their mean unless that is all; 0 if it is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        kept = np.where(seen, residuals, 0.0)
+        whole = np.square(kept).sum(axis=1)
+        mean = kept.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        around = np.square(np.where(seen, residuals - mean[:, None], 0.0)).sum(axis=1)
+    return _finite(np.where(around > 1e-24 * whole, around, whole))
+
+
+def _finite(numbers: Any) -> Any:
+    return np.where(np.isfinite(numbers), numbers, 0.0)
