@@ -18,12 +18,12 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.distributed import distributed_epochs, is_distributed
 from kerasjoint.models.epochs import refuse, run_epochs
-from kerasjoint.models.kernels import release_kernels_now_and_then
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
+from kerasjoint.models.variables import of_one_name
 from kerasjoint.models.whole_set import whole_set_epochs
 from kerasjoint.problem_set import ProblemSet
 
@@ -72,13 +72,13 @@ class ProblemSetModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        release_kernels_now_and_then()
         self._shapes = tuple((name, tuple(shape)) for name, shape in input_shapes.items())
         self.output_size = output_size
         self.network_name = network if network == "auto" else NETWORKS.check(network)
         self.network_options = dict(network_options or {})
         self.seed = check_seed(seed)
-        self.network = self.build_network(self.input_shapes, output_size)
+        with of_one_name():
+            self.network = self.build_network(self.input_shapes, output_size)
         if not isinstance(self.network, keras.Model):
             raise ArgumentError("build_network", "a keras.Model", type(self.network).__name__)
         if not self.network.built:
@@ -86,11 +86,12 @@ class ProblemSetModel(keras.Model):
         if self.network.output_shape != (None, output_size):
             expected = f"a network with output (n, {output_size})"
             raise ArgumentError("build_network", expected, f"one with output {self.network.output_shape}")
-        self._scales = {
-            name: self.add_weight(shape=(2,), initializer="ones", trainable=False, name=f"{name}_mean_and_deviation")
-            for name in self._scaled_names()
-        }
-        self._adapted = self.add_weight(shape=(), initializer="zeros", trainable=False, name="adapted")
+        with of_one_name():
+            self._scales = {
+                name: self.add_weight((2,), "ones", trainable=False, name=f"{name}_mean_and_deviation")
+                for name in self._scaled_names()
+            }
+            self._adapted = self.add_weight((), "zeros", trainable=False, name="adapted")
         self.state: TrainingState | None = None
         self._compiled_network = CompiledNetwork(self.network)
         self._network_apart = False
@@ -156,7 +157,8 @@ class ProblemSetModel(keras.Model):
         if jit_compile not in (True, False, "auto"):
             raise ArgumentError("jit_compile", "True or False", repr(jit_compile))
         jit_compile = bool(jit_compile) and not kwargs.get("run_eagerly")
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        with of_one_name():
+            super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._runs = {}
         self._rehearsed = set()
 
@@ -237,7 +239,7 @@ class ProblemSetModel(keras.Model):
         named_arrays(problem_set)
         streamed = not is_distributed(self) and is_streamed(self, problem_set)
         data = self._training_data(problem_set[:1] if streamed else problem_set)
-        with self.distribute_strategy.scope():
+        with self.distribute_strategy.scope(), of_one_name():
             if not self._adapted.numpy():
                 if streamed:
                     self._adapt(self._named_arrays(problem_set), problem_set.slabs())

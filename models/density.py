@@ -16,6 +16,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.circular import arcs_of, turning_first
 from kerasjoint.models.mixture import Mixture, mixture_of, numbers_of, unknowns_of
+from kerasjoint.models.variables import of_one_name
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.slabs import slabs
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -82,9 +83,8 @@ class MixtureDensityModel(ProblemSetModel):
         self.batch = check_count("batch", batch)
         if not 0 <= noise < math.inf:
             raise ArgumentError("noise", "a number not below 0", repr(noise))
-        self._noise = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(noise), trainable=False, name="noise"
-        )
+        with of_one_name():
+            self._noise = self.add_weight((), keras.initializers.Constant(noise), trainable=False, name="noise")
         self.covariance = check_choice("covariance", covariance, COVARIANCES)
         self.unknowns = unknowns_of(output_size, components, covariance == "full")
         if not self.unknowns:

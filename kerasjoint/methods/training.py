@@ -25,6 +25,7 @@ import keras  # noqa: E402
 
 from kerasjoint.models.epochs import SparseCallback  # noqa: E402
 from kerasjoint.models.shared_runs import settings_of  # noqa: E402
+from kerasjoint.models.variables import of_one_name  # noqa: E402
 
 MODELS_KEPT = 8
 SHOWN_EVERY = 10
@@ -106,7 +107,8 @@ class ModelCache:
             model = self._models.pop(key, None)
         if model is None:
             model = fresh
-            model.compile(optimizer=optimizer(), jit_compile=jit_compile)
+            with of_one_name():
+                model.compile(optimizer=optimizer(), jit_compile=jit_compile)
         else:
             model.set_weights(fresh.get_weights())
             for variable in model.optimizer.variables:
