@@ -177,6 +177,11 @@ def solve(
         str, typer.Option(help="A method: a name, module:Class or file.py:Class.", autocompletion=_method_names)
     ] = DEFAULT,
     seed: Annotated[int, typer.Option(help="Of the method.", min=0)] = 0,
+    evaluations: Annotated[
+        int | None, typer.Option(help="Budget of each instance; default: that of the method.", min=1)
+    ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Add the standard errors of the unknowns.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of this name.")] = False,
     no_header: Annotated[bool, typer.Option("--no-header", help="The .csv file has no row of names.")] = False,
     cores: Cores = None,
 ) -> None:
@@ -188,8 +193,8 @@ def solve(
     check_label(PROBLEMS, problem, variants=())
     if out.suffix != ".csv" or not out.parent.is_dir():
         raise ArgumentError("--out", "a name ending in .csv in an existing folder", out)
-    if out.exists():
-        raise ArgumentError("--out", "a new file", f"{out}, which exists")
+    if out.exists() and not overwrite:
+        raise ArgumentError("--out", "a new file, or --overwrite beside it", f"{out}, which exists")
     _import_quietly()
     from kerasjoint.experiments.instance_files import read_instances
     from kerasjoint.experiments.references import construct
@@ -197,12 +202,13 @@ def solve(
     from kerasjoint.solving import solve as solve_problem_set
 
     problem_set = read_instances(construct(PROBLEMS, problem, {}), file, header=not no_header)
-    chosen = construct(METHODS, method, {})
+    chosen = construct(METHODS, method, {} if evaluations is None else {"evaluations": evaluations})
     status = console.status(f"solving {len(problem_set)} instances of {problem} by {method}")
     with _stoppable(f"stopped before {out} was written"), status:
         solution = solve_problem_set(problem_set, chosen, seed=seed)
+        frame = solution.to_frame(solution.uncertainty() if errors else None)
     with atomic_path(out) as path:
-        solution.to_frame().to_csv(path, index=False)
+        frame.to_csv(path, index=False)
     say(f"{solution!r}\nwritten to {out}")
 
 

@@ -24,7 +24,12 @@ def read_preset(name_or_path: str) -> dict[str, Any]:
     elif _is_file(name_or_path):
         path = Path(name_or_path)
     else:
-        raise ArgumentError("preset", f"one of {', '.join(sorted(known))}, or a YAML file", describe(name_or_path))
+        expected = (
+            "an existing file"
+            if name_or_path.endswith((".yaml", ".yml"))
+            else f"one of {', '.join(sorted(known))}, or a YAML file"
+        )
+        raise ArgumentError("preset", expected, describe(name_or_path))
     content = read_yaml(path, f"preset {name_or_path}")
     if not isinstance(content, dict):
         raise ArgumentError(f"preset {name_or_path}", "a mapping of keys", type(content).__name__)

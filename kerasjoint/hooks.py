@@ -128,7 +128,18 @@ def _call(problem: Hooks, hook: str, *arguments: Any) -> Any:
         known = ""
         if isinstance(error, KeyError) and hook in ("forward", "regularizer"):
             known = f", of xi = {sorted(arguments[0])} and x = {sorted(arguments[1])}"
-        raise SimulatorError(where, f"{type(error).__name__}: {_first_line(error)}{known} {line}") from error
+        message = f"{type(error).__name__}: {_first_line(error)}{known} {line}{_advice(problem, str(error))}"
+        raise SimulatorError(where, message) from error
+
+
+def _advice(problem: Hooks, message: str) -> str:
+    """Return what to write instead of the two commonest mistakes: a forgotten axis, and a dtype of one's own."""
+    name = problem.unknowns[0].name
+    if "Dimensions must be equal" in message or "ncompatible shapes" in message:
+        return f"; the first axis is the instance: xi[{name!r}][:, None] of a number beside arrays (n, m)"
+    if "does not match type" in message:
+        return f"; compute in the dtype of the inputs: tf.constant(values, xi[{name!r}].dtype)"
+    return ""
 
 
 def _instead(error: Exception) -> str:

@@ -34,7 +34,7 @@ def report(
 ) -> Path:
     """Write one HTML page about solutions of a problem set: tables that sort, figures, settings and versions.
 
-    The page holds everything in one file, loads nothing and can be sent as it is.
+    Its tables have the standard errors of the unknowns where the misfit is a sum over residuals. The page holds everything in one file, loads nothing and can be sent as it is.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ def report(
         page.heading(name)
         page.text(repr(solution))
         _figures_of_one(page, name, solution)
-        page.table(solution.to_frame())
+        known = solution.problem_set.evaluator.has_jacobian
+        page.table(solution.to_frame(solution.uncertainty() if known else None))
     page.heading("Made with")
     page.pairs({**versions(), "machine": machine(), "commit": commit()})
     call = ", ".join(f"{name!r}: ..." for name in named)

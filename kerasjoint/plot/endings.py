@@ -63,5 +63,7 @@ def statuses(solution: Any, *, ax: Axes | None = None) -> Axes:
         axes.annotate(text, (counts[place], place), (3, 0), textcoords="offset points", va="center", fontsize="small")
     axes.set_yticks(places, [Status(code).name for code in codes])
     axes.set(xlabel="instances", xlim=(0, 2 * counts.max()), ylim=(max(len(codes), FEWEST_ROWS) - 0.5, -0.5))
+    # The room to the right is for words.
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= counts.max() and tick == int(tick)])
     axes.legend(frameon=False, fontsize="small", ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
     return axes

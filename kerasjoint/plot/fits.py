@@ -25,7 +25,7 @@ def residuals(solution: Any, instance: int = 0, *, against: str | None = None, a
     Curves (one axis, or one and up to four channels) take two panels: both, and the residuals. Images take three, with
     arrows for vector fields; of more axes the middle of the first ones is shown. Where ``forward`` predicts something
     else than the observation, the panels are the observation and each part of the residuals. Residuals are those of the
-    problem's ``residuals``, so weighted if it weights them.
+    problem's ``residuals``, so weighted if it weights them; values without weight are left out.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def residuals(solution: Any, instance: int = 0, *, against: str | None = None, a
     >>> axes = kerasjoint.plot.residuals(solution, instance=3)
     >>> axes[0].figure.savefig("fit.png")
     """
+    from kerasjoint.loss_scale import missing_values
+
     problem_set = check_solution(solution).problem_set
     instance = check_instance(instance, len(solution))
     one = problem_set[instance]
@@ -61,6 +63,10 @@ def residuals(solution: Any, instance: int = 0, *, against: str | None = None, a
     places, what = _places(one, against)
     prediction = one.problem.simulate(solution.xi[[instance]], one.x)
     parts = _residuals(one, prediction)
+    missing = missing_values(one)
+    if missing is not None and len(parts) == 1:
+        y = np.where(missing[0], np.nan, y)
+        parts = {name: np.where(missing[0], np.nan, part.reshape(y.shape)) for name, part in parts.items()}
     same = isinstance(prediction, np.ndarray) and prediction.shape[1:] == y.shape and len(parts) == 1
     curves = is_curve(y)
     count = (2 if curves else 3) if same else 1 + len(parts)
@@ -74,7 +80,7 @@ def residuals(solution: Any, instance: int = 0, *, against: str | None = None, a
         shown = middle_slice(y), middle_slice(prediction[0])
         size = [part if channels_of(part) is None else np.linalg.norm(part, axis=-1) for part in shown]
         single = channels_of(y) == 1
-        limits = {} if single else {"vmin": min(map(np.min, size)), "vmax": max(map(np.max, size))}
+        limits = {} if single else {"vmin": min(map(np.nanmin, size)), "vmax": max(map(np.nanmax, size))}
         draw_image(axes[0], shown[0], "observation", **limits)
         draw_image(axes[1], shown[1], "prediction", **limits)
     elif curves:
@@ -113,7 +119,7 @@ def _draw_residual(axes: Axes, name: str, part: FloatArray, places: FloatArray |
         return
     part = middle_slice(part)
     channels = channels_of(part)
-    limit = float(np.abs(part).max()) or 1.0
+    limit = float(np.nanmax(np.abs(part))) or 1.0
     signed = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit} if channels in (None, 1) else {}
     draw_image(axes, part, name, **signed)
 

@@ -204,6 +204,8 @@ def test_methods_that_nothing_calls_or_that_take_too_little_are_refused() -> Non
         (lambda xi, x: 1.0 if xi["rate"][0] > 0 else 2.0, r"tf\.where instead of if"),
         (lambda xi, x: np.exp(xi["rate"]), r"wrapped by kerasjoint\.wrap_numpy"),
         (lambda xi, x: __import__("jax").numpy.exp(xi["rate"]), r"wrapped by kerasjoint\.wrap_jax"),
+        (lambda xi, x: xi["rate"] * x["time"], r"xi\['rate'\]\[:, None\] of a number beside arrays"),
+        (lambda xi, x: xi["rate"] * tf.ones((), tf.float32), r"tf\.constant\(values, xi\['rate'\]\.dtype\)"),
         (lambda xi, x: x["tme"], r"KeyError: 'tme', of xi = \['rate'\] and x = \['time'\]"),
     ],
 )

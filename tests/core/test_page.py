@@ -127,6 +127,7 @@ def test_a_report_of_solutions(tmp_path: Path) -> None:
     assert EVIL in found.text
     assert kerasjoint.environment.versions()["tensorflow"] in found.text
     assert f"{few.xi[0, 0]:.4g}" in found.text
+    assert "standard error rate" in found.text
     unjudged = LockstepLBFGS(max_iterations=1).solve(ProblemSet(problem_set.problem, problem_set.x, problem_set.y))
     kerasjoint.report(unjudged, path, title="alone")
     assert Tags(path.read_text()).tags.count("img") == 1 + 2

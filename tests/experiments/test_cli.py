@@ -84,6 +84,26 @@ def test_a_csv_without_header_is_read_if_asked_for(tmp_path):
     assert len(pd.read_csv(out)) == 2
 
 
+def test_solve_takes_a_budget_adds_errors_and_replaces_a_file_if_so_asked(tmp_path):
+    file, out = tmp_path / "signals.npz", tmp_path / "solution.csv"
+    WavePacket().sample(3, seed=1).save(file)
+    arguments = ("solve", "wave-packet", file, "--out", out, "--method", "multi-start", "--evaluations", 60)
+    assert call(*arguments).exit_code == 0
+    plain = pd.read_csv(out)
+    assert plain["evaluations"].between(60, 300).all()
+    assert "a new file, or --overwrite beside it" in str(call(*arguments).exception)
+    result = call(*arguments, "--errors", "--overwrite")
+    assert result.exit_code == 0, result.output
+    with_errors = pd.read_csv(out)
+    new = [name for name in with_errors if name not in plain]
+    assert new
+    assert all(name.startswith("standard error ") for name in new)
+    assert (with_errors[new] > 0).all(axis=None)
+    refused = call(*arguments[:-4], "--method", "lbfgs", "--evaluations", 60, "--overwrite")
+    assert "evaluations=60" in str(refused.exception)
+    pd.testing.assert_frame_equal(pd.read_csv(out), with_errors)
+
+
 @pytest.mark.parametrize("first", [range(256), [0.5] * 256], ids=["integer names", "numbers"])
 def test_a_first_row_of_numbers_is_not_taken_for_an_instance(tmp_path, first):
     csv, out = tmp_path / "signals.csv", tmp_path / "solution.csv"

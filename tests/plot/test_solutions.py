@@ -52,6 +52,22 @@ def test_a_curve_its_prediction_and_the_residuals(noisy: ProblemSet, descended: 
     assert (both.get_xlabel(), rest.get_xlabel(), rest.get_ylabel()) == ("time", "time", "residual")
 
 
+class Weighted(Decay):
+    """Decays with missing values, of weight zero."""
+
+    def residuals(self, prediction, y, x):
+        return (prediction - y) * x["weight"]
+
+
+def test_missing_values_are_left_out(noisy: ProblemSet) -> None:
+    weight = np.where(np.arange(20) % 5 == 0, 0.0, 2.0) * np.ones((4, 1))
+    problem_set = ProblemSet(Weighted(), noisy.x | {"weight": weight}, np.where(weight == 0, 99.0, noisy.y))
+    both, rest = plot.residuals(LockstepLBFGS().solve(problem_set), 1)
+    np.testing.assert_array_equal(both.get_lines()[0].get_ydata(), np.where(weight[1] == 0, np.nan, noisy.y[1]))
+    assert np.isnan(rest.get_lines()[1].get_ydata()).sum() == 4
+    assert both.get_ylim()[1] < 2
+
+
 @pytest.mark.parametrize(
     ("shape", "panels", "images", "arrows"),
     [((), 2, 0, 0), ((30, 2), 2, 0, 0), ((8, 9), 3, 3, 0), ((8, 9, 1), 3, 3, 0), ((3, 8, 9, 2), 3, 3, 3)],
