@@ -34,7 +34,8 @@ def report(
 ) -> Path:
     """Write one HTML page about solutions of a problem set: tables that sort, figures, settings and versions.
 
-    Its tables have the standard errors of the unknowns where the misfit is a sum over residuals. The page holds everything in one file, loads nothing and can be sent as it is.
+    Its tables have the standard errors of the unknowns where the misfit is a sum over residuals. The page holds
+    everything in one file, loads nothing and can be sent as it is.
 
     Parameters
     ----------
