@@ -150,6 +150,21 @@ def missed_by(starts: Counts, minima: Counts) -> FloatArray:
     return np.where(starts >= minima + 2, minima / np.maximum(starts - 1, 1), 1.0)
 
 
+def several_share(several: Mask, tried: Mask) -> float:
+    """Return what share of instances has several minima, from those ``tried`` often enough to tell, (n,) each.
+
+    With fewer than eight instances: a half.
+
+    Example
+    -------
+    >>> several_share(np.array([True] * 3 + [False] * 7), np.ones(10, dtype=bool))    # (3 + 1) / (10 + 2)
+    0.3333333333333333
+    """
+    if len(several) < FEWEST:
+        return 0.5
+    return float(_share(np.count_nonzero(several & tried), np.count_nonzero(tried), 0.5))
+
+
 def too_sure(hits: Counts, best: Mask) -> float:
     """Return how much oftener descents that agree are wrong than ``missed_by`` says, from the instances themselves.
 
@@ -216,7 +231,7 @@ def confirm(own: FloatArray, loss: FloatArray, zero: FloatArray, others: Others)
     return np.where(loss <= zero, 0.0, np.where(np.isfinite(loss), probability, 1.0))
 
 
-def odds_of(probability: FloatArray) -> FloatArray:
+def odds_of(probability: Any) -> Any:
     """Return p / (1 - p)."""
     with np.errstate(divide="ignore"):
         return probability / (1 - probability)

@@ -18,6 +18,7 @@ from kerasjoint.confirmation import (
     missed_by,
     noise_tail,
     odds_of,
+    several_share,
     too_sure,
 )
 from kerasjoint.loss_scale import LossScale
@@ -33,6 +34,8 @@ CLOSE, CLOSE_UNKNOWN = 1e-2, 1e-4
 MOST_KEPT = 32
 # Distributions that starts come from.
 RANDOM, PROPOSED = range(2)
+# Random starts that tell whether an instance has several minima.
+TRIED = 3
 SOURCES = (RANDOM,), (PROPOSED,), (RANDOM, PROPOSED)
 
 
@@ -87,7 +90,9 @@ class Descents:
         lowest = filled & scale.near(self._loss, best[:, None])
         wrong = filled & ~lowest
         several = np.asarray(wrong.any(axis=1) | self._more.any(axis=1))
-        alone = {sources: self._alone(sources, lowest, several) for sources in SOURCES}
+        tried = self._hits[..., RANDOM].sum(axis=1) + self._more[:, RANDOM] >= TRIED
+        common = odds_of(several_share(several, tried))
+        alone = {sources: self._alone(sources, lowest, several, common) for sources in SOURCES}
         share = scale.comparable(best)
         # Proposals go where the network expects the minimum: that they agree says nothing of other instances.
         clear = alone[RANDOM,] <= CLEARLY
@@ -98,12 +103,15 @@ class Descents:
         hits = np.where(lowest, self._hits.sum(axis=2), 0).sum(axis=1)
         return Confirmation(self._starts.copy(), hits, missed, self._minima())
 
-    def _alone(self, sources: tuple[int, ...], lowest: Mask, several: Mask) -> FloatArray:
-        """Return the odds that descents from these sources alone give, (n,); infinite where none found the lowest."""
+    def _alone(self, sources: tuple[int, ...], lowest: Mask, several: Mask, common: float) -> FloatArray:
+        """Return the odds that descents from these sources alone give, (n,); infinite where none found the lowest.
+
+        ``common`` are the odds that an instance has several minima at all.
+        """
         hits, more = self._hits[..., sources].sum(axis=2), self._more[:, sources].sum(axis=1)
         starts, found = hits.sum(axis=1) + more, (lowest & (hits > 0)).any(axis=1)
         odds = odds_of(missed_by(starts, (~lowest & (hits > 0)).sum(axis=1) + more + 1))
-        factor = too_sure(np.column_stack([hits, more]), np.pad(lowest, ((0, 0), (0, 1))))
+        factor = max(common, too_sure(np.column_stack([hits, more]), np.pad(lowest, ((0, 0), (0, 1)))))
         return np.where(found, np.where(several, odds, odds * factor), np.inf)
 
     def tail(self, best: FloatArray) -> FloatArray:

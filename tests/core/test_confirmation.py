@@ -14,6 +14,7 @@ from kerasjoint.confirmation import (
     missed_by,
     noise_tail,
     odds_of,
+    several_share,
     too_sure,
 )
 
@@ -59,6 +60,13 @@ def test_agreement_counts_less_where_half_of_the_descents_agreed_in_what_is_not_
     assert too_sure(np.array([[3, 0]]), np.array([[False, True]])) == 1
     assert too_sure(np.tile([[8, 0]], (60, 1)), np.tile([[True, False]], (60, 1))) < 0.05
     assert too_sure(np.tile([[7, 1]], (60, 1)), np.tile([[False, True]], (60, 1))) > 1.4
+
+
+def test_the_share_with_several_minima_is_that_of_the_instances_tried() -> None:
+    several, tried = np.arange(20) < 9, np.arange(20) >= 5
+    assert several_share(several, tried) == pytest.approx((4 + 1) / (15 + 2))
+    assert several_share(several, np.zeros(20, dtype=bool)) == 0.5
+    assert several_share(np.ones(7, dtype=bool), np.ones(7, dtype=bool)) == 0.5
 
 
 def test_the_losses_of_other_instances_change_the_odds() -> None:
