@@ -89,12 +89,19 @@ def test_normal_equations_of_a_dict_of_weighted_residuals_with_a_prior(robust_lo
     np.testing.assert_allclose(loss, problem_set.objective(xi), rtol=1e-14)
     np.testing.assert_allclose(gradient, central_difference(problem_set.objective, xi, 1e-5), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(gradient, problem_set.value_and_gradient(xi)[1], rtol=1e-12)
-    misfit, jacobian, prior, _ = weighted_jacobian(problem_set, xi)
+    misfit, jacobian, prior, residuals = weighted_jacobian(problem_set, xi)
     expected = np.zeros((3, 3, 3))
     expected[:, 0, 0] = 2 / np.square([0.5, 1.0, 2.0])
     expected[:, [1, 2], [1, 2]] = 12 * xi[:, 1:] ** 2
     np.testing.assert_allclose(prior, expected, rtol=1e-12)
-    np.testing.assert_allclose(hessian, 2 * jacobian.swapaxes(1, 2) @ jacobian + prior, rtol=1e-12, atol=1e-12)
+    plain = weighted_jacobian(mixed_set(Mixed("linear")), xi)[1]
+    curvature = np.square(jacobian).sum(axis=2) / np.square(plain).sum(axis=2)
+    size = np.abs(residuals) / problem_set.problem.robust_scale
+    slope = {"linear": np.ones_like(size), "huber": 1 / np.maximum(size, 1), "soft_l1": (1 + size**2) ** -0.5}
+    # A step is not to rely on less than a tenth of the slope.
+    weight = np.maximum(curvature, 0.1 * slope[robust_loss])
+    expected = 2 * plain.swapaxes(1, 2) @ (weight[:, :, None] * plain) + prior
+    np.testing.assert_allclose(hessian, expected, rtol=1e-10, atol=1e-10)
     penalty = np.square((xi[:, 0] - 1) / [0.5, 1.0, 2.0]) + (xi[:, 1:] ** 4).sum(axis=1)
     np.testing.assert_allclose(misfit, loss - penalty, rtol=1e-12)
 
