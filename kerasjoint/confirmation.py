@@ -115,7 +115,7 @@ def noise_tail(level: FloatArray, residuals: Counts, floor: FloatArray) -> Float
     residuals
         Their number, (n,).
     floor
-        Differences of levels that do not count, (n,).
+        Differences of levels that do not count, (n,): what is not above has no noise at all.
 
     Example
     -------
@@ -123,6 +123,7 @@ def noise_tail(level: FloatArray, residuals: Counts, floor: FloatArray) -> Float
     """
     if np.isfinite(level).sum() < FEWEST:
         return np.ones(len(level))
+    nothing = level <= floor
     level, count = level + floor, np.maximum(residuals, 1)
     rank = int(np.ceil(SERVED_BETTER * len(level)))
     best = np.argpartition(level, rank - 1)[rank - 1]
@@ -131,7 +132,7 @@ def noise_tail(level: FloatArray, residuals: Counts, floor: FloatArray) -> Float
         return (level <= served + (RATIO - 1) * abs(served)).astype(np.float64)
     # The noise's variance, for which as many instances as these have so low a loss.
     variance = served * freedom / (2 * gammaincinv(freedom / 2, rank / (len(level) + 1)))
-    return chdtrc(count, level * count / variance) if variance > 0 else np.ones(len(level))
+    return np.where(nothing, 1.0, chdtrc(count, level * count / variance)) if variance > 0 else np.ones(len(level))
 
 
 def missed_by(starts: Counts, minima: Counts) -> FloatArray:

@@ -107,7 +107,8 @@ def test_the_tail_is_that_of_the_noise() -> None:
     assert (noise_tail(np.arange(7.0), count[:7], none[:7]) == 1).all()
     assert (noise_tail(np.arange(1.0, 9.0), np.zeros(8, int), none[:8]) == [1, 0, 0, 0, 0, 0, 0, 0]).all()
     assert (noise_tail(np.zeros(9), count[:9], none[:9]) >= 0).all()
-    assert (noise_tail(np.geomspace(1e-30, 1e-12, 9), count[:9], np.full(9, 1e-9)) > 0.85).all()
+    assert (noise_tail(np.geomspace(1e-30, 1e-12, 9), count[:9], np.full(9, 1e-9)) == 1).all()
+    assert (noise_tail(np.zeros(9), count[:9], np.geomspace(1e-9, 1e-3, 9)) == 1).all()
 
 
 def test_a_minimum_found_once_is_not_confirmed() -> None:
