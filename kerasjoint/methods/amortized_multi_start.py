@@ -192,7 +192,8 @@ class AmortizedMultiStart(Method):
         while (left := search.left) > 0 and search.open.size:
             rows = search.unsolved if search.unsolved.size else search.open
             few = max(int(left / search.descent_cost), 1)
-            rates = np.array([reached[source] / tried[source] for source in sources])
+            # Squared: a source that does worse is mostly not asked.
+            rates = np.array([reached[source] / tried[source] for source in sources]) ** 2
             source = int(generator.choice(list(sources), p=rates / rates.sum()))
             if len(sources) > 1 and tried[source] == 2:
                 few = min(few, PILOT)

@@ -224,11 +224,12 @@ class Search:
     def _short_ends(self, cost: int) -> Rows:
         """Return the instances whose best descent should go on, which costs each so much."""
         best, rows = self.best, self.open
-        short = (best.status == Status.ITERATIONS) & (self._gaining | (best.loss < self._polished))
-        rows = rows[short[rows]]
+        new, short = best.loss < self._polished, best.status == Status.ITERATIONS
         if self._descents.knows_noise:
-            served = self._descents.served(best.loss)
-            return rows[(best.loss <= SHORT_OF * served)[rows] & np.isin(rows, self.unsolved)]
+            # Once: where the noise tells solved from unsolved, other starts may serve better.
+            near = best.loss <= SHORT_OF * self._descents.served(best.loss)
+            return rows[(short & new & near)[rows] & np.isin(rows, self.unsolved)]
+        rows = rows[(short & (self._gaining | new))[rows]]
         return rows if cost * rows.size <= GOING_ON_SHARE * self.left else rows[:0]
 
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
