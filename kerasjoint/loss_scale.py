@@ -74,7 +74,8 @@ class LossScale:
     def comparable(self, loss: FloatArray) -> FloatArray:
         """Return by what to multiply losses (n,) to compare instances: per residual, of noise as large everywhere.
 
-        Or of noise that is the same share of each observation, if so these losses of solved instances differ less.
+        Or of noise that is the same share of each observation, if these losses then differ much less: by less than half
+        the standard deviation of their logarithms. Unsolved ones among them spread both.
         """
         count = 1 / np.maximum(self.residuals, 1)
         if not self.residuals.all() or not (self.size > 0).all():
@@ -84,7 +85,7 @@ class LossScale:
             level = np.log(((loss + self.floor) * unit)[np.isfinite(loss)])
             spreads.append(np.std(level) if level.size else 0.0)
         # Per residual again, so that degrees of freedom count.
-        return count if spreads[0] <= spreads[1] else self.size.mean() / self.size * count
+        return count if spreads[0] <= 2 * spreads[1] else self.size.mean() / self.size * count
 
     def near(self, loss: FloatArray, other: FloatArray, rows: Any = slice(None)) -> NDArray[np.bool_]:
         """Return where losses (m, k) of the instances ``rows`` (m,) are the same as others, (m, k) or (m, 1)."""

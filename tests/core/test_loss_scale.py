@@ -109,5 +109,9 @@ def test_instances_are_compared_as_their_noise_is_alike() -> None:
     scatter = generator.uniform(0.8, 1.2, 50)
     scale = LossScale(np.full(50, 10), size)
     np.testing.assert_allclose(scale.comparable(0.01 * scatter), 0.1)
+    # Unsolved instances do not make it look as if noise were a share of the observation.
+    similar = LossScale(np.full(50, 10), 10 ** generator.uniform(-0.4, 0.4, 50))
+    unsolved = 0.01 * scatter * np.where(np.arange(50) < 25, generator.uniform(2, 30, 50), 1.0)
+    np.testing.assert_allclose(similar.comparable(unsolved), 0.1)
     shares = scale.comparable(0.01 * scatter * size) * size
     np.testing.assert_allclose(shares, shares[0])
