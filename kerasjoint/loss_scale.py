@@ -105,7 +105,7 @@ def residual_scale(problem_set: ProblemSet) -> tuple[NDArray[np.int64], FloatArr
     n = len(problem_set)
     if type(problem_set.problem).residuals is InverseProblem.residuals:
         flat = problem_set.y.reshape(n, -1)
-        return np.full(n, flat.shape[1]), _variation(flat, np.ones_like(flat, dtype=bool))
+        return np.full(n, flat.shape[1]), _variation(flat)
     own = _OwnResiduals.of(problem_set)
     if own is None:
         return np.full(n, problem_set.y[0].size), np.zeros(n)
@@ -158,13 +158,13 @@ class _OwnResiduals:
         return cls(residuals(anything) != residuals(anything), residuals(np.zeros))
 
 
-def _variation(residuals: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
+def _variation(residuals: FloatArray, seen: Any = True) -> FloatArray:
     """Return the sum of squares (n,) of residuals (n, k), less their mean unless that is all; 0 if it is not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
-        kept = np.where(seen, residuals, 0.0)
-        whole = np.square(kept).sum(axis=1)
-        mean = kept.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        around = np.square(np.where(seen, residuals - mean[:, None], 0.0)).sum(axis=1)
+        whole = np.square(residuals).sum(axis=1, where=seen)
+        count = np.maximum(np.broadcast_to(seen, residuals.shape).sum(axis=1), 1)
+        mean = residuals.sum(axis=1, where=seen) / count
+        around = np.square(residuals - mean[:, None]).sum(axis=1, where=seen)
     return _finite(np.where(around > 1e-24 * whole, around, whole))
 
 

@@ -36,7 +36,8 @@ NOISE_MARGIN = 1.5
 # What looks unsolved and is at most so many times as high as what noise explains may be a descent that ended short.
 SHORT_OF = 3.0
 POLISHING = LockstepLM(max_iterations=10)
-GOING_ON_SHARE = 0.1
+# Without knowing the noise, of what is left for each time that short ends go on.
+POLISHING_SHARE = 0.1
 # More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured: 6
 # gradients with 64 unknowns of a heat equation, 7 to 9 with the 40 of Lorenz-96, 20 with the 64 of a Kuramoto-
 # Sivashinsky state.
@@ -230,7 +231,7 @@ class Search:
             near = best.loss <= SHORT_OF * self._descents.served(best.loss)
             return rows[(short & new & near)[rows] & np.isin(rows, self.unsolved)]
         rows = rows[(short & (self._gaining | new))[rows]]
-        return rows if cost * rows.size <= GOING_ON_SHARE * self.left else rows[:0]
+        return rows if cost * rows.size <= POLISHING_SHARE * self.left else rows[:0]
 
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,8 @@ import pytest
 from helpers import Decay, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet
+from kerasjoint.npy_folder import open_npy_folder, write_npy_folder
+from kerasjoint.npz import read_npz, write_npz
 
 
 @pytest.fixture
@@ -125,3 +128,20 @@ def test_a_failed_save_leaves_the_old_file(
         decay_set(Decay(), n=2).save(saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["set.npz"]
+
+
+@pytest.mark.parametrize("name", ["t/x", "..", "", "../../elsewhere"])
+def test_arrays_whose_names_lead_out_of_their_folder_are_refused(tmp_path, name) -> None:
+    with pytest.raises(ArgumentError, match="folder: expected arrays whose names can be those of files"):
+        write_npy_folder(tmp_path / "set", {f"x/{name}": np.zeros(2)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [None, 3])
+def test_what_is_no_path_is_refused(tmp_path, path) -> None:
+    for use in (partial(write_npz, arrays={}), read_npz):
+        with pytest.raises(ArgumentError, match="path: expected the name of a file or folder"):
+            use(path)
+    for use in (partial(write_npy_folder, arrays={}), open_npy_folder):
+        with pytest.raises(ArgumentError, match="folder: expected the name of a file or folder"):
+            use(path)

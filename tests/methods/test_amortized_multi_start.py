@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import Decay, Fragile, assert_same_bits, decay_set, fragile_set
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, solve
-from kerasjoint.methods import AmortizedMultiStart, LockstepLBFGS, MultiStart
+from kerasjoint.methods import CMAES, AmortizedMultiStart, LockstepLBFGS, MultiStart, Reparameterized
 from kerasjoint.methods.proposals import Proposals
 from kerasjoint.problems import Billiards, WavePacket
 
@@ -71,6 +71,20 @@ def test_a_bad_instance_is_survived() -> None:
     assert np.isinf(found.loss[1])
     assert found.status[1] == Status.NON_FINITE
     np.testing.assert_allclose(found.xi[good], 2.0, rtol=1e-6)
+
+
+def test_a_simulator_without_any_finite_value_gives_a_solution_that_says_so() -> None:
+    found = AmortizedMultiStart(evaluations=60, rounds=2, steps=20).solve(fragile_set(Fragile(), [1] * 32))
+    assert np.isinf(found.loss).all()
+    assert (found.status == Status.NON_FINITE).all()
+    assert not found.confirmed.any()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_a_seed_that_is_none_is_refused(waves: ProblemSet, seed: object) -> None:
+    for method in (AmortizedMultiStart(60), MultiStart(60), CMAES(20), Reparameterized(epochs=1)):
+        with pytest.raises(ArgumentError, match="seed: expected a whole number not below 0"):
+            method.solve(waves, seed=seed)
 
 
 def test_solve_takes_it_as_it_is_and_the_seed_fixes_every_bit(waves: ProblemSet, found: Solution) -> None:
