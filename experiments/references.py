@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kerasjoint.checks import did_you_mean
 from kerasjoint.errors import ArgumentError, KerasjointError
 from kerasjoint.experiments.labels import Label
 from kerasjoint.libraries import LIBRARIES
@@ -60,8 +60,7 @@ def load_factory(registry: Registry, text: str) -> Factory:
         found = attrgetter(label.attribute)(module)
     except AttributeError:
         own = [name for name, value in vars(module).items() if _fits(value, base)]
-        close = difflib.get_close_matches(label.attribute, own, n=1, cutoff=0.4)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(label.attribute, own, cutoff=0.4)
         expected = f"a name in {_place(label)}, such as {', '.join(own) or f'a subclass of {base.__name__}'}"
         raise ArgumentError(registry.kind, expected, f"{label.attribute!r}{hint}") from None
     if isinstance(found, base):

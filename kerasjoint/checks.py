@@ -23,15 +23,15 @@ def check_count(argument: str, n: int, expected: str = "a positive integer", *, 
     return int(n)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known name, in brackets, or nothing.
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the nearest known name, in brackets, or nothing; ``cutoff`` as of ``difflib``.
 
     Example
     -------
     >>> did_you_mean("epoch", ("epochs", "verbose"))
     " (did you mean 'epochs'?)"
     """
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

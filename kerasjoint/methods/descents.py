@@ -96,7 +96,7 @@ class Descents:
         share = scale.comparable(best)
         # Proposals go where the network expects the minimum: that they agree says nothing of other instances.
         clear = alone[RANDOM,] <= CLEARLY
-        others = Others((self._loss * share[:, None])[wrong], clear, self.tail(best))
+        others = Others((self._loss * share[:, None])[wrong], clear, self._tail(best, share))
         missed = np.ones(len(best))
         for odds in alone.values():
             missed = np.minimum(missed, confirm(odds, best * share, scale.zero * share, others))
@@ -116,7 +116,9 @@ class Descents:
 
     def tail(self, best: FloatArray) -> FloatArray:
         """Return how probable losses as high as these are for solved instances, (n,)."""
-        share = self.scale.comparable(best)
+        return self._tail(best, self.scale.comparable(best))
+
+    def _tail(self, best: FloatArray, share: FloatArray) -> FloatArray:
         return noise_tail(best * share, self.scale.residuals, self.scale.floor * share)
 
     @property
