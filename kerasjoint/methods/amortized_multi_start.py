@@ -167,19 +167,30 @@ class AmortizedMultiStart(Method):
         return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, most))
 
     def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> bool:
-        """Train and descend, as long as instances look unsolved and the budget lasts; return whether that began."""
-        for number in range(self.rounds):
-            rows, left = search.unsolved, search.left
-            if not rows.size and number == 0:
-                # For starts of what looks solved and is not confirmed, a network is trained once.
-                rows = search.open
-            if not rows.size or left < count * self.value_cost:
+        """Train and descend, as long as instances look unsolved and the budget lasts; return whether that began.
+
+        Trained is only where that costs less than to go on with what the network knows already.
+        """
+        number, price = 0, count * self.value_cost
+        # What it took the present network to solve an instance, in vain so far if it solved none.
+        known, in_vain = np.inf, 0.0
+        while number < self.rounds:
+            # For starts of what looks solved and is not confirmed, a network is trained once.
+            rows = search.unsolved if search.unsolved.size or number else search.open
+            before = search.left
+            if not rows.size or before < price:
                 return number > 0
-            if not network.learn():
-                return False
-            plan = search.plan(rows, left / (self.rounds - number) - count * self.value_cost)
+            each = before / (self.rounds - number) - price
+            if known * len(rows) > price:
+                if not network.learn():
+                    return False
+                number, in_vain = number + 1, 0.0
+            plan, left = search.plan(rows, each), search.left
             search.descend(rows, network.propose(rows, plan.candidates), plan, PROPOSED)
             search.polish()
+            spent, solved = left - search.left, len(rows) - len(search.unsolved)
+            in_vain = 0.0 if solved > 0 else in_vain + spent
+            known = spent / solved if solved > 0 else in_vain
             done()
         return True
 

@@ -14,6 +14,7 @@ from kerasjoint.loss_scale import missing_values
 from kerasjoint.methods.search import CANDIDATES, Search
 from kerasjoint.methods.training import MODELS
 from kerasjoint.models import MixtureDensityModel
+from kerasjoint.models.density import BATCH
 from kerasjoint.problem_set import ProblemSet
 
 require_tensorflow()
@@ -73,7 +74,9 @@ class Proposals:
         if not self._pairs:
             return False
         examples = ProblemSet.concatenate(self._pairs)
-        examples = examples[np.resize(np.arange(len(examples)), examples_of(self._count))]
+        # Of more pairs than a round's steps look at, some are left out: fewer to copy.
+        shuffled = self._generator.permutation(len(examples))
+        examples = examples[np.resize(shuffled, examples_of(self._count, self._steps))]
         # Pairs of every round are other instances: nothing of the last ones is kept.
         self._model.state = None
         self._model.noise = self._search.noise_of_observations(LEAST_NOISE, MOST_NOISE)
@@ -140,9 +143,12 @@ class Proposals:
         return self._generator.multivariate_normal(better.mean(axis=0), WIDENING**2 * spread + jitter, size=count)
 
 
-def examples_of(count: int) -> int:
-    """Return how many examples are trained on where a round has ``count`` pairs: a power of two, compiled once."""
-    return int(2 ** np.ceil(np.log2(PAIRS_KEPT * count)))
+def examples_of(count: int, steps: int) -> int:
+    """Return how many examples a round of ``steps`` trains on, with ``count`` new pairs: a power of two, compiled once.
+
+    At most as many as these steps look at.
+    """
+    return int(2 ** np.ceil(np.log2(min(PAIRS_KEPT * count, BATCH * steps))))
 
 
 @contextmanager
@@ -156,7 +162,7 @@ def proposals(
         rate = keras.optimizers.schedules.CosineDecayRestarts(RATE, steps, t_mul=1.0)
         return keras.optimizers.Adam(rate, global_clipnorm=1.0)
 
-    key = ("proposals", steps, examples_of(count))
+    key = ("proposals", steps, examples_of(count, steps))
     compiled = steps >= COMPILED_FROM
     with MODELS.borrow(MixtureDensityModel, search.problem_set, seed, settings, optimizer, key, compiled) as model:
         yield Proposals(search, model, count, steps, generator)
