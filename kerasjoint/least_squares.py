@@ -51,10 +51,10 @@ def _linearized(
     """Return misfit (n,), residuals (n, m), and the transpose of their Jacobian, (n, d, m).
 
     J^T u is linear in u, so its derivatives with respect to u are the rows. Where tangents of the unknowns travel
-    through a time loop (``integrate``), all rows are read from that one loop. With fewer residuals than unknowns, or
+    through a time loop (``integrate``), all rows are read from that one loop, at once. With fewer residuals than unknowns, or
     where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
     """
-    with traced_for("jacobian"):
+    with traced_for("jacobian") as tracing:
         misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)
     direction = tf.zeros_like(residuals)
     (pulled,) = tf.gradients(residuals, xi, direction)
@@ -62,7 +62,8 @@ def _linearized(
         raise NoGradientError(problem.hook_name("forward"))
     if residuals.shape[1] is None or residuals.shape[1] >= space.size:
         with suppress(LookupError):
-            return misfit, residuals, _rows(pulled, direction)
+            together = bool(tracing.forward) and all(tracing.forward)
+            return misfit, residuals, _rows(pulled, direction, together)
     return misfit, residuals, tf.transpose(_rows(residuals, xi), (0, 2, 1))
 
 
@@ -78,8 +79,11 @@ def _regularizer(
     return value, gradient, _rows(gradient, xi)
 
 
-def _rows(target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
-    """Return the derivatives of each column of ``target`` (n, k) with respect to ``source`` (n, l), (n, k, l)."""
+def _rows(target: tf.Tensor, source: tf.Tensor, together: bool = False) -> tf.Tensor:
+    """Return the derivatives of each column of ``target`` (n, k) with respect to ``source`` (n, l), (n, k, l).
+
+    ``together``: by operations on all rows at once, not one after the other.
+    """
     size = target.shape[1]
 
     def row(unit: tf.Tensor) -> tf.Tensor:
@@ -89,4 +93,5 @@ def _rows(target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
     units = tf.eye(size, dtype=target.dtype)
     if size <= WRITTEN_OUT:
         return tf.stack([row(units[k]) for k in range(size)], axis=1)
-    return tf.transpose(tf.map_fn(row, units), (1, 0, 2))
+    rows = tf.vectorized_map(row, units) if together else tf.map_fn(row, units)
+    return tf.transpose(rows, (1, 0, 2))

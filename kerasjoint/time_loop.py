@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -31,17 +32,28 @@ TANGENT_NUMBERS = 2**17
 WRITTEN_OUT = 8
 
 Purpose = Literal["values", "gradient", "jacobian"]
-_purpose: ContextVar[Purpose] = ContextVar("purpose", default="gradient")
+
+
+@dataclass
+class Tracing:
+    """What simulators are traced for, and the modes of their time loops so far: whether tangents travel along."""
+
+    purpose: Purpose = "gradient"
+    forward: list[bool] = field(default_factory=list)
+
+
+_tracing: ContextVar[Tracing | None] = ContextVar("tracing", default=None)
 
 
 @contextmanager
-def traced_for(purpose: Purpose) -> Iterator[None]:
+def traced_for(purpose: Purpose) -> Iterator[Tracing]:
     """Trace simulators without tangents, if they are not differentiated, or for a gradient, or for a whole Jacobian."""
-    token = _purpose.set(purpose)
+    tracing = Tracing(purpose)
+    token = _tracing.set(tracing)
     try:
-        yield
+        yield tracing
     finally:
-        _purpose.reset(token)
+        _tracing.reset(token)
 
 
 def integrate(
@@ -107,13 +119,14 @@ def integrate(
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
     axis, count = -1 if instances_last else 0, sum(sizes)
-    forward_mode = mode == "forward"
+    forward_mode, tracing = mode == "forward", _tracing.get() or Tracing()
     if mode == "auto":
         forward_mode = count <= (LINEARIZED_UP_TO if linearized else FORWARD_MODE_UP_TO)
-        if _purpose.get() == "jacobian":
+        if tracing.purpose == "jacobian":
             forward_mode |= count * _numbers_of_instance(initial(parameters), axis) <= TANGENT_NUMBERS
     stack = _loop_of(steps, store_every, instances_last)
-    if not (names and forward_mode) or _purpose.get() == "values":
+    tracing.forward.append(bool(names) and forward_mode)
+    if not tracing.forward[-1] or tracing.purpose == "values":
         return stack(initial(parameters), lambda state: step(state, parameters))
 
     @tf.custom_gradient
@@ -156,6 +169,7 @@ def integrate(
         # Something in the step, such as a wrapped simulator, has no forward derivative.
         if mode == "forward":
             raise
+        tracing.forward[-1] = False
         return stack(initial(parameters), lambda state: step(state, parameters))
 
 
@@ -293,8 +307,9 @@ def _contract(tangent: tf.Tensor, upstream: tf.Tensor, directions: int, axis: in
         parts = (part(one) for one in (tangent, upstream) for part in (tf.math.real, tf.math.imag))
         real, imaginary, up_real, up_imaginary = parts
         return _contract(real, up_real, directions, axis) + _contract(imaginary, up_imaginary, directions, axis)
+    # As matrix products, which are fast for all rows of a Jacobian at once.
     if axis == 0:
-        product = tf.reshape(tangent, (directions, *shape)) * upstream
-        return tf.reduce_sum(product, axis=list(range(2, product.shape.rank)))
-    product = tf.reshape(tangent, (*shape[:-1], directions, shape[-1])) * upstream[..., None, :]
-    return tf.reduce_sum(product, axis=list(range(product.shape.rank - 2)))
+        tangent, upstream = tf.reshape(tangent, (directions, shape[0], -1)), tf.reshape(upstream, (shape[0], -1))
+        return tf.einsum("knm,nm->kn", tangent, upstream)
+    tangent, upstream = tf.reshape(tangent, (-1, directions, shape[-1])), tf.reshape(upstream, (-1, shape[-1]))
+    return tf.einsum("mkn,mn->kn", tangent, upstream)

@@ -52,7 +52,8 @@ class AmortizedMultiStart(Method):
        and a ``MixtureDensityModel`` learns p(z | x, y) from these pairs. For every instance that does not yet look
        solved it proposes starts; these are screened, and the best refined. The next round draws its pairs from the
        proposals, and from a widened Gaussian around the better half of all refined estimates: solved instances teach
-       the others. Rounds go on while instances look unsolved. What ends short in a long valley goes on by Levenberg-
+       the others. Rounds go on while instances look unsolved, and train where that costs less than more starts of the
+       same network would. What ends short in a long valley goes on by Levenberg-
        Marquardt. Without a single tensor as prediction, of the observation's shape, or where the budget is too small
        for 256 pairs, starts stay random.
     4. What is left serves the instances that are not confirmed yet. It ends when all are.

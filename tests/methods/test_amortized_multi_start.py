@@ -152,19 +152,20 @@ def test_bounds_of_every_kind_in_chunks_and_exact_counts() -> None:
     assert_same_bits(found, method.solve(problem_set, seed=0))
 
 
-def test_it_trains_only_while_instances_look_unsolved(monkeypatch) -> None:
+def test_it_trains_only_while_that_is_cheaper_than_to_go_on_without(monkeypatch) -> None:
     trained, learn = [], Proposals.learn
 
-    def watched(self) -> None:
+    def watched(self) -> bool:
         trained.append((self._search.unsolved.size, self._count))
-        learn(self)
+        return learn(self)
 
     monkeypatch.setattr(Proposals, "learn", watched)
     problem_set = WavePacket().sample(64, seed=0)
     found = AmortizedMultiStart(evaluations=1500, steps=100).solve(problem_set, seed=0)
     assert found.solved.mean() > 0.95
     unsolved, pairs = zip(*trained, strict=True)
-    assert all(unsolved[1:])
+    # The pairs of a round cost as much as 400 descents: what few instances need at most.
+    assert min(unsolved) > 10
     # No more pairs than the steps of 128 look at.
     assert set(pairs) == {100 * 128}
 

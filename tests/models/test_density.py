@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
 from kerasjoint.models import MixtureDensityModel
+from kerasjoint.models.density import _normal
 
 
 class Line(InverseProblem):
@@ -64,6 +65,16 @@ def test_the_density_is_that_of_scipys_normals(model: MixtureDensityModel, lines
     z = np.linspace(-1, 1, 6)[:, None]
     density = np.sum(np.exp(log_weight) * norm.pdf(z, mean[..., 0], deviation[..., 0]), axis=1)
     np.testing.assert_allclose(model.log_density(inputs, tf.constant(z, tf.float32)), np.log(density), rtol=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_noise_is_normal_and_the_same_with_xla_and_without(jit_compile: bool) -> None:
+    numbers = tf.function(_normal, jit_compile=jit_compile)((300, 200), tf.constant([3, 7]))
+    again = _normal((300, 200), tf.constant([3, 7]))
+    np.testing.assert_allclose(numbers, again, rtol=1e-5, atol=1e-6)
+    assert kstest(numbers.numpy().ravel(), norm.cdf).pvalue > 0.01
+    assert abs(np.corrcoef(numbers[:, 0], _normal((300, 200), tf.constant([4, 7]))[:, 0])[0, 1]) < 0.2
+    assert np.isfinite(_normal((4000, 4000), tf.constant([0, 0])).numpy()).all()
 
 
 def test_it_learns_a_posterior_that_is_known() -> None:
