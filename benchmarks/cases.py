@@ -6,6 +6,7 @@ from benchmarks.contest import Case, Contender
 
 LONG = "long-chaos"
 CONVOLUTIONS = "wave packet, convolutions"
+NEAR = ("navier-stokes-light", "layered-ground", "thin-film", "lorenz-96")
 COST_SIZES = {"wave-packet": 64, "billiards": 64, "kuramoto-sivashinsky": 64, "navier-stokes": 16}
 
 
@@ -78,6 +79,20 @@ CASES = (
             Contender("Optimistix LevenbergMarquardt", "chaos_jax:optimistix_lm"),
         ),
         repetitions=3,
+    ),
+    *(
+        Case(
+            f"refinement to the same losses, {problem}",
+            (64,),
+            (
+                Contender("kerasjoint LockstepLM", "near:refinement", {"problem": problem, "method": "LockstepLM"}),
+                Contender(
+                    "kerasjoint LockstepLBFGS", "near:refinement", {"problem": problem, "method": "LockstepLBFGS"}
+                ),
+            ),
+            repetitions=3,
+        )
+        for problem in NEAR
     ),
     Case("L-BFGS, Kuramoto-Sivashinsky, 64 points, 250 steps", (128,), _optimisers(LONG), repetitions=3),
     Case(

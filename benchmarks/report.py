@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-FACTS = ("solved", "evaluations", "divergence", "converged", "iterations", "missing")
+FACTS = ("solved", "median loss", "evaluations", "divergence", "converged", "iterations", "missing")
 HEAD = """# Benchmarks
 
 `make bench` ran all contenders of a table in turns, each in a process of its own, and wrote this page and
@@ -73,7 +73,7 @@ def _table(rows: pd.DataFrame) -> str:
     shown["cold start, s"], shown["MB"] = rows["cold_start"].round(1), rows["memory"].round()
     for fact in FACTS:
         if fact in rows and rows[fact].notna().any():
-            shown[fact] = rows[fact]
+            shown[fact] = rows[fact].map("{:.6g}".format) if fact == "median loss" else rows[fact]
     text = shown.map(lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)).replace("nan", "")
     return text.to_markdown(index=False, disable_numparse=True)
 

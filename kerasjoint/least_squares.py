@@ -51,8 +51,8 @@ def _linearized(
     """Return misfit (n,), residuals (n, m), and the transpose of their Jacobian, (n, d, m).
 
     J^T u is linear in u, so its derivatives with respect to u are the rows. Where tangents of the unknowns travel
-    through a time loop (``integrate``), all rows are read from that one loop, at once. With fewer residuals than unknowns, or
-    where an operation has no second derivative, the gradients of the residuals are taken one by one instead.
+    through a time loop (``integrate``), all rows are read from that one loop, at once. With fewer residuals than
+    unknowns, or where an operation has no second derivative, the gradients of the residuals are taken one by one.
     """
     with traced_for("jacobian") as tracing:
         misfit, residuals = misfit_and_residuals(problem, space, xi, x, y)

@@ -16,6 +16,8 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status, with_runs
 
 FIRST_STEP = 0.01
+# Where L-BFGS ends short with more unknowns than eight, and at most so many, Levenberg-Marquardt goes on for so long.
+MOST_UNKNOWNS, MOST_ITERATIONS = 40, 50
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -52,8 +54,9 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
         Where to start.
     method
         The local method, with its own settings, or its name. Default: ``LockstepLM()`` where it applies and the
-        unknowns are at most eight, and ``LockstepLBFGS(first_step=0.01)`` for the other problems and for instances that
-        it leaves unconverged. The first trial step is short, since the minimum sought is the one nearby.
+        unknowns are at most eight, else ``LockstepLBFGS(first_step=0.01)``, whose first trial step is short, since the
+        minimum sought is the one nearby. What the one leaves unconverged the other finishes; with up to 40 unknowns
+        50 iterations of ``LockstepLM``, which count as several evaluations each.
 
     Returns
     -------
@@ -95,13 +98,18 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
 
 
 def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
-    """Refine by least squares, and by L-BFGS what that does not apply to or leaves unconverged."""
-    quasi_newton = LockstepLBFGS(first_step=FIRST_STEP)
-    if not LockstepLM.pays_near_a_solution(problem_set):
-        return quasi_newton.solve(problem_set, start=start)
-    refined = LockstepLM().solve(problem_set, start=start)
+    """Refine by least squares or L-BFGS, whichever pays, and by the other what that leaves unconverged."""
+    quasi_newton, size = LockstepLBFGS(first_step=FIRST_STEP), problem_set.space.size
+    if LockstepLM.pays_near_a_solution(problem_set):
+        refined, other, cost = LockstepLM().solve(problem_set, start=start), quasi_newton, 1
+    else:
+        refined = quasi_newton.solve(problem_set, start=start)
+        if size > MOST_UNKNOWNS or not LockstepLM.applies_to(problem_set):
+            return refined
+        other, cost = LockstepLM(MOST_ITERATIONS), LockstepLM.gradients_per_jacobian(size)
     left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS)))
     if not left.size:
         return refined
-    again = quasi_newton.solve(problem_set[left], start=refined.z[left])
+    again = other.solve(problem_set[left], start=refined.z[left])
+    again = replace(again, evaluations=again.evaluations * cost)
     return replace(with_runs(refined, left, again), solver=f"{refined.solver}, {again.solver}")

@@ -38,10 +38,8 @@ SHORT_OF = 3.0
 POLISHING = LockstepLM(max_iterations=10)
 # Without knowing the noise, of what is left for each time that short ends go on.
 POLISHING_SHARE = 0.1
-# More unknowns than this cost a Jacobian as many evaluations as there are unknowns per evaluation. Measured: 6
-# gradients with 64 unknowns of a heat equation, 7 to 9 with the 40 of Lorenz-96, 20 with the 64 of a Kuramoto-
-# Sivashinsky state.
-UNKNOWNS_PER_EVALUATION, MOST_UNKNOWNS = 4, 256
+# Of Levenberg-Marquardt.
+MOST_UNKNOWNS = 256
 
 
 class Plan(NamedTuple):
@@ -210,7 +208,7 @@ class Search:
         """
         size = self.problem_set.space.size
         second_order = size <= MOST_UNKNOWNS and LockstepLM.applies_to(self.problem_set)
-        method, cost = (POLISHING, max(-(-size // UNKNOWNS_PER_EVALUATION), 1)) if second_order else (self._longer, 1)
+        method, cost = (POLISHING, LockstepLM.gradients_per_jacobian(size)) if second_order else (self._longer, 1)
         while (rows := self._short_ends(cost * method.max_iterations)).size:
             before = self.best.loss[rows]
             found = method.solve(self.problem_set[rows], start=self.best.z[rows])

@@ -213,3 +213,23 @@ def test_refinement_finishes_by_lbfgs_what_is_left_unconverged(monkeypatch: pyte
 def test_nonsense_is_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         LockstepLM(**arguments)
+
+
+class LargeResiduals(InverseProblem):
+    """Residuals u + 1 and s u^2 + u - 1 with the minimum 0, where those of Gauss-Newton shrink by |s| (Powell)."""
+
+    unknowns = (Unknown("u", guess=0.3, scale=1.0),)
+
+    def forward(self, xi, x):
+        u = xi["u"]
+        return tf.stack([u + 1, x["s"] * u**2 + u - 1], axis=1)
+
+
+def test_large_residuals_are_no_slow_convergence() -> None:
+    shrinking = np.array([0.0, 0.5, 0.9, -0.9, -3.0])
+    problem_set = ProblemSet(LargeResiduals(), {"s": shrinking}, np.zeros((5, 2)))
+    solution = LockstepLM(tolerance=1e-15).solve(problem_set)
+    assert np.abs(solution.xi).max() < 1e-7
+    np.testing.assert_allclose(solution.loss, 2, rtol=1e-14)
+    # By Gauss-Newton the errors of the third would shrink to that in 140 evaluations.
+    assert solution.evaluations.max() < 25

@@ -66,6 +66,34 @@ def test_a_start_without_a_gradient_is_a_point_all_the_same() -> None:
         assert "gradient" in Status.NON_FINITE.message
 
 
+class Valley(InverseProblem):
+    """A linear problem with twelve unknowns and a condition number of a million."""
+
+    unknowns = (Unknown("u", shape=(12,), scale=1.0),)
+    axes = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 12)))[0]
+
+    def forward(self, xi, x):
+        return xi["u"] @ tf.constant(self.axes * np.logspace(0, -6, 12), xi["u"].dtype)
+
+
+def test_many_unknowns_in_a_long_valley_are_finished_by_least_squares() -> None:
+    truth = np.random.default_rng(1).standard_normal((3, 12))
+    problem_set = ProblemSet(Valley(), {}, Valley().simulate(truth, {}))
+    solution = LockstepLBFGS(max_iterations=1).solve(problem_set)
+    short = refine(problem_set, solution, LockstepLBFGS(first_step=0.01, max_iterations=40))
+    assert np.abs(short.xi - truth).max() > 0.1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "kerasjoint.refinement.LockstepLBFGS", lambda first_step: LockstepLBFGS(40, first_step=first_step)
+        )
+        refined = refine(problem_set, solution)
+    np.testing.assert_allclose(refined.xi, truth, atol=1e-4)
+    assert refined.solver.endswith("LockstepLBFGS, LockstepLM")
+    # A Jacobian of twelve unknowns counts as three evaluations.
+    assert ((refined.evaluations - short.evaluations) % 3 == 0).all()
+    assert (refined.evaluations > short.evaluations).all()
+
+
 def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
     other_guess = ProblemSet(decay.problem, decay.x, decay.y, guess=decay.guess + 1)
     cases = [
