@@ -99,11 +99,12 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
 
 def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
     """Refine by least squares or L-BFGS, whichever pays, and by the other what that leaves unconverged."""
-    quasi_newton, size = LockstepLBFGS(first_step=FIRST_STEP), problem_set.space.size
+    other: LocalMethod = LockstepLBFGS(first_step=FIRST_STEP)
+    size, cost = problem_set.space.size, 1
     if LockstepLM.pays_near_a_solution(problem_set):
-        refined, other, cost = LockstepLM().solve(problem_set, start=start), quasi_newton, 1
+        refined = LockstepLM().solve(problem_set, start=start)
     else:
-        refined = quasi_newton.solve(problem_set, start=start)
+        refined = other.solve(problem_set, start=start)
         if size > MOST_UNKNOWNS or not LockstepLM.applies_to(problem_set):
             return refined
         other, cost = LockstepLM(MOST_ITERATIONS), LockstepLM.gradients_per_jacobian(size)

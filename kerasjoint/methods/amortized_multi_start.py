@@ -173,7 +173,7 @@ class AmortizedMultiStart(Method):
         Trained is only where that costs less than to go on with what the network knows already.
         """
         number, price = 0, count * self.value_cost
-        # What it took the present network to solve an instance, in vain so far if it solved none.
+        # What it last took the present network to solve an instance; if it solved none, all that was in vain.
         known, in_vain = np.inf, 0.0
         while number < self.rounds:
             # For starts of what looks solved and is not confirmed, a network is trained once.

@@ -161,10 +161,8 @@ class _Active(ActiveInstances):
 
         By the sized update of NL2SOL. It is believed where the model with it foretold the decrease better.
         """
-        rest, change = self._rest[rows], gradient - self.gradient[rows]
-        short = (
-            self.loss[rows] - loss + np.vecdot(self.gradient[rows] + 0.5 * np.matvec(self._hessian[rows], step), step)
-        )
+        before, rest, change = self.gradient[rows], self._rest[rows], gradient - self.gradient[rows]
+        short = self.loss[rows] - loss + np.vecdot(before + 0.5 * np.matvec(self._hessian[rows], step), step)
         bend = np.vecdot(np.matvec(rest, step), step)
         self._believed[rows] = np.abs(short + 0.5 * bend) < np.abs(short)
         wanted, slope = change - np.matvec(hessian, step), np.vecdot(change, step)
