@@ -220,7 +220,7 @@ class MixtureDensityModel(ProblemSetModel):
 
 
 def _uniform(shape: Any, seed: tf.Tensor, **options: Any) -> tf.Tensor:
-    # XLA takes eight times as long for the algorithm that TensorFlow would choose. This one has the same bits without.
+    # XLA takes eight times as long for the algorithm that TensorFlow would choose.
     return tf.random.stateless_uniform(shape, seed, alg="philox", **options)
 
 
