@@ -108,7 +108,10 @@ def test_arrays_of_instances_that_are_no_arguments_are_refused() -> None:
         (7, 8, 8),
         (7, 3, 7),
         (65, 32, 65),
-        (87, 32, 96),
+        (87, 32, 88),
+        (92, 32, 96),
+        (4, 8, 4),
+        (14, 8, 16),
     ],
 )
 def test_padding_serves_many_sizes_with_few(n: int, chunk: int | None, size: int) -> None:
