@@ -9,7 +9,7 @@ from kerasjoint.cores import cores
 # How much smaller each size of pieces is than the one before. Twice as many sizes save a twentieth of the time of an
 # L-BFGS on Kuramoto-Sivashinsky (n = 64) and take twice as long to compile.
 RATIO = 8
-# So many pieces of one size on a core instead of one of the next. On six problems that takes 0.4 to 1 of the time.
+# So many pieces of one size on a core instead of one of the next. On six problems that takes 0.4 to 1.1 of the time.
 MOST_PIECES = 3
 # Without a chunk, what fits into one call: a power of four up to this.
 LARGEST_BATCH = 4096

@@ -62,8 +62,7 @@ def _linearized(
         raise NoGradientError(problem.hook_name("forward"))
     if residuals.shape[1] is None or residuals.shape[1] >= space.size:
         with suppress(LookupError):
-            together = bool(tracing.forward) and all(tracing.forward)
-            return misfit, residuals, _rows(pulled, direction, together)
+            return misfit, residuals, _rows(pulled, direction, together=tracing.forward == {True})
     return misfit, residuals, tf.transpose(_rows(residuals, xi), (0, 2, 1))
 
 

@@ -36,10 +36,10 @@ Purpose = Literal["values", "gradient", "jacobian"]
 
 @dataclass
 class Tracing:
-    """What simulators are traced for, and the modes of their time loops so far: whether tangents travel along."""
+    """What simulators are traced for, and of their time loops so far whether tangents travel along: in all, in none."""
 
     purpose: Purpose = "gradient"
-    forward: list[bool] = field(default_factory=list)
+    forward: set[bool] = field(default_factory=set)
 
 
 _tracing: ContextVar[Tracing | None] = ContextVar("tracing", default=None)
@@ -125,8 +125,9 @@ def integrate(
         if tracing.purpose == "jacobian":
             forward_mode |= count * _numbers_of_instance(initial(parameters), axis) <= TANGENT_NUMBERS
     stack = _loop_of(steps, store_every, instances_last)
-    tracing.forward.append(bool(names) and forward_mode)
-    if not tracing.forward[-1] or tracing.purpose == "values":
+    forward_mode &= bool(names)
+    tracing.forward.add(forward_mode)
+    if not forward_mode or tracing.purpose == "values":
         return stack(initial(parameters), lambda state: step(state, parameters))
 
     @tf.custom_gradient
@@ -169,7 +170,7 @@ def integrate(
         # Something in the step, such as a wrapped simulator, has no forward derivative.
         if mode == "forward":
             raise
-        tracing.forward[-1] = False
+        tracing.forward.add(False)
         return stack(initial(parameters), lambda state: step(state, parameters))
 
 

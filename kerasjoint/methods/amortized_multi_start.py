@@ -177,11 +177,11 @@ class AmortizedMultiStart(Method):
         known, in_vain = np.inf, 0.0
         while number < self.rounds:
             # For starts of what looks solved and is not confirmed, a network is trained once.
-            rows = search.unsolved if search.unsolved.size or number else search.open
-            before = search.left
-            if not rows.size or before < price:
+            unsolved, left = search.unsolved, search.left
+            rows = unsolved if unsolved.size or number else search.open
+            if not rows.size or left < price:
                 return number > 0
-            each = before / (self.rounds - number) - price
+            each = left / (self.rounds - number) - price
             if known * len(rows) > price:
                 if not network.learn():
                     return False

@@ -70,14 +70,11 @@ def test_pieces_are_few_sizes_that_share_the_work(count: int, chunk: int) -> Non
         assert padded == sum(size * pieces for size, pieces in cut)
         assert n <= padded < n + cut[-1][0]
         assert len(cut) == 1 or (cut[0][0] == chunk and cut[0][1] % count == 0)
-        whole, rest = divmod(n, chunk * count)
-        assert sum(pieces for size, pieces in cut if size == chunk) >= whole * count
-        size, pieces_of_it = cut[-1]
-        if size < chunk:
-            rounds = -(-pieces_of_it // count)
-            assert rest
-            # A core has one of them, or few instead of one that is eight times as large.
-            assert rounds == 1 or (rounds <= 3 and 8 * size <= chunk)
+        # A core has at most the work of as many chunks as there would be without smaller sizes.
+        assert sum(-(-pieces // count) * size for size, pieces in cut) <= -(-n // (chunk * count)) * chunk
+        size, last = cut[-1]
+        # Of the last size a core has one piece, or few instead of one that is eight times as large.
+        assert size == chunk or last <= count or (last <= 3 * count and 8 * size <= chunk)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
