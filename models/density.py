@@ -16,6 +16,7 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.models.base import ProblemSetModel, TrainingData, named_arrays
 from kerasjoint.models.circular import arcs_of, turning_first
 from kerasjoint.models.mixture import Mixture, mixture_of, numbers_of, unknowns_of
+from kerasjoint.models.noise import normal_noise
 from kerasjoint.models.variables import of_one_name
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.slabs import slabs
@@ -168,7 +169,7 @@ class MixtureDensityModel(ProblemSetModel):
         inputs = {name: tf.gather(array, rows) for name, array in data.inputs.items()}
         level = self._noise * _uniform((self.batch,), keys[1]) * self._scales["y"][1]
         level = tf.reshape(level, (-1, *(1 for _ in inputs["y"].shape[1:])))
-        inputs["y"] += level * _normal(tf.shape(inputs["y"]), keys[2])
+        inputs["y"] += level * normal_noise(inputs["y"].shape, keys[2])
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(self.log_density(inputs, tf.gather(data.targets, rows)))
         self._descend(tape, loss)
@@ -222,10 +223,3 @@ class MixtureDensityModel(ProblemSetModel):
 def _uniform(shape: Any, seed: tf.Tensor, **options: Any) -> tf.Tensor:
     # XLA takes eight times as long for the algorithm that TensorFlow would choose.
     return tf.random.stateless_uniform(shape, seed, alg="philox", **options)
-
-
-def _normal(shape: Any, seed: tf.Tensor) -> tf.Tensor:
-    """Return standard normal numbers; XLA takes twice as long for TensorFlow's own."""
-    return math.sqrt(2) * tf.math.erfinv(
-        _uniform(shape, seed, minval=float(np.nextafter(np.float32(-1), 0)), maxval=1.0)
-    )

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -31,20 +30,22 @@ class Mixture(NamedTuple):
         Logarithms of the weights, (n, k).
     mean, deviation
         (n, k, d). Without ``below`` these are the standard deviations.
-    below
-        What L has below its diagonal, (n, k, d, d), zero elsewhere; ``None``: nothing.
+    lower
+        What L has below its diagonal, row by row, (n, k, d (d - 1) / 2); ``None``: nothing.
     """
 
     log_weight: tf.Tensor
     mean: tf.Tensor
     deviation: tf.Tensor
-    below: tf.Tensor | None
+    lower: tf.Tensor | None
 
     def log_density(self, z: tf.Tensor) -> tf.Tensor:
         """Return log p(z), (n,), at points (n, d)."""
         v = (z[:, None] - self.mean) / self.deviation
-        if self.below is not None:
-            v += tf.linalg.matvec(self.below, v)
+        if self.lower is not None:
+            # Products with zeros and ones: XLA takes three times as long to place numbers in matrices.
+            row, column = (tf.one_hot(places, v.shape[-1], dtype=v.dtype) for places in _below(v.shape[-1]))
+            v += tf.tensordot(self.lower * tf.tensordot(v, column, ((2,), (1,))), row, 1)
         exponent = -0.5 * tf.square(v) - tf.math.log(self.deviation) - 0.5 * math.log(2 * math.pi)
         return tf.reduce_logsumexp(self.log_weight + tf.reduce_sum(exponent, axis=2), axis=1)
 
@@ -59,17 +60,23 @@ class Mixture(NamedTuple):
         chosen = (uniform[..., None] * share[:, None, -1:] > share[:, None]).sum(axis=2)
         rows = np.arange(len(share))[:, None]
         mean, deviation = (part.numpy().astype(np.float64)[rows, chosen] for part in (self.mean, self.deviation))
-        if self.below is None:
+        if self.lower is None:
             return mean + deviation * normal
-        k, size = self.mean.shape[1:]
-        points = np.empty_like(normal)
-        below = self.below.numpy().astype(np.float64)
-        for component in range(k):
+        points, factors = np.empty_like(normal), self.factors()
+        for component in range(factors.shape[1]):
             # L^-1 of one component of each instance; its samples are few.
-            inverse = np.linalg.inv(np.eye(size) + below[:, component])
+            inverse = np.linalg.inv(factors[:, component])
             solved = np.einsum("nij,nmj->nmi", inverse, normal)
             points = np.where((chosen == component)[..., None], solved, points)
         return mean + deviation * points
+
+    def factors(self) -> FloatArray:
+        """Return the matrices L, (n, k, d, d)."""
+        size = self.mean.shape[-1]
+        factors = np.tile(np.eye(size), (*self.mean.shape[:2], 1, 1))
+        if self.lower is not None:
+            factors[:, :, *_below(size)] = self.lower.numpy()
+        return factors
 
 
 def numbers_of(components: int, unknowns: int, full: bool) -> int:
@@ -85,17 +92,15 @@ def mixture_of(
     First come the weights, then for each unknown the means and the spreads of all components, then for each component
     what is below the diagonal. ``order`` says where the network puts each unknown.
     """
-    ends = components * (1 + 2 * unknowns)
-    normal = tf.reshape(output[:, components:ends], (-1, unknowns, 2, components))
+    weight, normal, lower = tf.split(output, (components, 2 * components * unknowns, -1), axis=1)
+    normal = tf.reshape(normal, (-1, unknowns, 2, components))
     if order is not None:
         normal = tf.gather(normal, order, axis=1)
     mean, spread = tf.unstack(tf.transpose(normal, (2, 0, 3, 1)))
     deviation = tf.exp(LOG_RANGE * tf.tanh(spread / LOG_RANGE))
-    below = None
-    if full and unknowns > 1:
-        pairs = unknowns * (unknowns - 1) // 2
-        below = CORRELATION_SCALE * _below_diagonal(tf.reshape(output[:, ends:], (-1, components, pairs)), unknowns)
-    return Mixture(tf.nn.log_softmax(output[:, :components], axis=1), mean, deviation, below)
+    pairs = full * (unknowns * (unknowns - 1) // 2)
+    lower = CORRELATION_SCALE * tf.reshape(lower, (-1, components, pairs)) if pairs else None
+    return Mixture(tf.nn.log_softmax(weight, axis=1), mean, deviation, lower)
 
 
 def unknowns_of(output_size: int, components: int, full: bool) -> int:
@@ -105,6 +110,7 @@ def unknowns_of(output_size: int, components: int, full: bool) -> int:
     return found if found and numbers_of(components, found, full) == output_size else 0
 
 
-def _below_diagonal(numbers: tf.Tensor, size: int) -> tf.Tensor:
-    """Return matrices (n, k, size, size) with the numbers (n, k, m) below their diagonals."""
-    return tf.pad(tfp.math.fill_triangular(numbers), [[0, 0], [0, 0], [1, 0], [0, 1]])
+def _below(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and the columns of what is below the diagonal of a matrix, row by row."""
+    row, column = np.tril_indices(size, -1)
+    return row, column

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.stats import kstest, norm
+from scipy.stats import norm
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
 from kerasjoint.models import MixtureDensityModel
-from kerasjoint.models.density import _normal
 
 
 class Line(InverseProblem):
@@ -66,18 +64,6 @@ def test_the_density_is_that_of_scipys_normals(model: MixtureDensityModel, lines
     z = np.linspace(-1, 1, 6)[:, None]
     density = np.sum(np.exp(log_weight) * norm.pdf(z, mean[..., 0], deviation[..., 0]), axis=1)
     np.testing.assert_allclose(model.log_density(inputs, tf.constant(z, tf.float32)), np.log(density), rtol=1e-4)
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_noise_is_normal_and_of_its_seed(jit_compile: bool) -> None:
-    draw = tf.function(partial(_normal, (300, 200)), jit_compile=jit_compile)
-    numbers, others = draw(tf.constant([3, 7])).numpy(), draw(tf.constant([4, 7])).numpy()
-    np.testing.assert_array_equal(numbers, draw(tf.constant([3, 7])))
-    assert kstest(numbers.ravel(), norm.cdf).pvalue > 0.01
-    for one, other in ((numbers, others), (numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
-        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
-    # Some of so many are at the ends of what is drawn.
-    assert np.isfinite(_normal((4000, 4000), tf.constant([0, 0])).numpy()).all()
 
 
 def test_it_learns_a_posterior_that_is_known() -> None:

@@ -32,8 +32,7 @@ def mixture(full: bool, n: int = 5, order: np.ndarray | None = None) -> Mixture:
 
 def covariances(of: Mixture) -> np.ndarray:
     """Of each component, (n, k, d, d), by the definition: z = mean + D L^-1 v."""
-    below = np.zeros((*of.mean.shape, UNKNOWNS)) if of.below is None else of.below.numpy()
-    root = of.deviation.numpy()[..., None] * np.linalg.inv(np.eye(UNKNOWNS) + below)
+    root = of.deviation.numpy()[..., None] * np.linalg.inv(of.factors())
     return root @ np.swapaxes(root, -1, -2)
 
 
@@ -100,7 +99,7 @@ def test_a_full_covariance_learns_what_the_data_leaves_open() -> None:
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
     model.fit(examples, epochs=800, verbose=0)
     found = model.mixture(model._named_inputs(examples[:200]))
-    root = found.deviation.numpy()[:, 0, :, None] * np.linalg.inv(np.eye(2) + found.below.numpy()[:, 0])
+    root = found.deviation.numpy()[:, 0, :, None] * np.linalg.inv(found.factors()[:, 0])
     covariance = np.median(root @ np.swapaxes(root, 1, 2), axis=0)
     np.testing.assert_allclose(covariance, np.linalg.inv(np.eye(2) + 1 / 0.09), atol=0.12)
     assert covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]) == pytest.approx(-0.917, abs=0.03)
