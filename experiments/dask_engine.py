@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from kerasjoint.cores import set_cores, usable_cores
 from kerasjoint.errors import ArgumentError, ClusterError
 from kerasjoint.experiments.plan import Task
 from kerasjoint.experiments.store import TaskResult
+from kerasjoint.experiments.task_queue import TaskQueue
 from kerasjoint.experiments.task_runs import TaskRuns, reason_of
 from kerasjoint.optional import require
 
@@ -89,22 +90,30 @@ class DaskCluster:
         with suppress(TimeoutError):
             self._stack.close()
 
-    def attempts(self, tasks: Iterable[Task], time_limit: float | None) -> Iterator[tuple[Task, TaskResult | str]]:
+    def attempts(
+        self, tasks: Sequence[Task], time_limit: float | None, wanted: Callable[[Task], bool] = lambda task: True
+    ) -> Iterator[tuple[Task, TaskResult | str]]:
         """Run tasks on the workers; yield each with its result, or the reason why it failed, as they end.
+
+        Tasks that share compiled code go to the same worker, as long as others have their own to do. ``wanted`` is
+        asked before a task is sent.
 
         Raises
         ------
         ClusterError
             If a worker has another version of kerasjoint, or the scheduler is lost.
         """
-        sent: list[Task] = []
+        queue, sent = TaskQueue(tasks), []
 
-        def arguments() -> Iterator[tuple[Task, float | None, int | None]]:
-            for task in tasks:
-                sent.append(task)
-                yield task, time_limit, self._cores
+        def next_for(worker: str) -> tuple[Task, float | None, int | None] | None:
+            while (task := queue.next_for(worker)) is not None and not wanted(task):
+                pass
+            if task is None:
+                return None
+            sent.append(task)
+            return task, time_limit, self._cores
 
-        for place, result in run_on_workers(self._client, run_task, arguments()):
+        for place, result in run_on_workers(self._client, run_task, next_for):
             yield sent[place], reason_of(result) if isinstance(result, BaseException) else result
 
     def _connected(self) -> Any:

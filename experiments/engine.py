@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from kerasjoint.errors import ArgumentError, WriteError
 from kerasjoint.experiments.dask_engine import DaskCluster
@@ -83,11 +84,11 @@ class Engine:
         self._check([task for task in tasks if not self._store.has(task)])
         self.outcome = outcome = Outcome()
         outcome.damaged = self._store.open_for(tasks)
-        unfinished = self._unfinished(tasks, after)
+        wanted = partial(self._is_unfinished, after=after)
         if self._cluster is None:
-            ended = self._attempts(unfinished, before)
+            ended = self._attempts(filter(wanted, tasks), before)
         else:
-            ended = self._cluster.attempts(unfinished, self._time_limit)
+            ended = self._cluster.attempts(tasks, self._time_limit, wanted)
         for task, result in ended:
             self._keep(task, result)
             self._keep_figure_data(task)
@@ -104,15 +105,14 @@ class Engine:
         for task in methods.values():
             method_of(task)
 
-    def _unfinished(self, tasks: Sequence[Task], after: Notify) -> Iterator[Task]:
-        """Yield the tasks that are not finished at that moment: another process may run them, too."""
-        for task in tasks:
-            if not self._store.has(task):
-                yield task
-                continue
-            self.outcome.found.append(task)
-            self._keep_figure_data(task)
-            after(task)
+    def _is_unfinished(self, task: Task, after: Notify) -> bool:
+        """Return whether a task is not finished at this moment: another process may run them, too."""
+        if not self._store.has(task):
+            return True
+        self.outcome.found.append(task)
+        self._keep_figure_data(task)
+        after(task)
+        return False
 
     def _attempts(self, tasks: Iterable[Task], before: Notify) -> Iterator[tuple[Task, TaskResult | str]]:
         for task in tasks:

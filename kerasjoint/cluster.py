@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from itertools import islice
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -46,7 +47,7 @@ def check_workers(client: Any) -> None:
 
 
 def run_on_workers(
-    client: Any, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+    client: Any, function: Callable[..., Any], next_for: Callable[[str], tuple[Any, ...] | None]
 ) -> Iterator[tuple[int, Any]]:
     """Call a function on the workers, one call at a time in each process; yield (position, result) as calls end.
 
@@ -59,8 +60,9 @@ def run_on_workers(
         Connected to the scheduler.
     function
         Its module must be importable on the workers, too; one of a script or notebook is sent along.
-    arguments
-        Those of each call.
+    next_for
+        Returns the arguments of the next call for the worker of an address, ``None`` once there are no more. Where that
+        worker is lost or far behind, another makes the call.
 
     Raises
     ------
@@ -69,25 +71,33 @@ def run_on_workers(
 
     Example
     -------
-    >>> dict(run_on_workers(client, pow, [(2, 3), (2, 4)]))
+    >>> calls = iter([(2, 3), (2, 4)])
+    >>> dict(run_on_workers(client, pow, lambda worker: next(calls, None)))
     {0: 8, 1: 16}
     """
     from distributed import CancelledError, as_completed
 
     check_workers(check_client(client))
-    scheduler, calls = client.scheduler.address, _submitted(client, function, arguments)
-    places: dict[Any, int] = {}
+    scheduler, submit = client.scheduler.address, _submitter(client, function)
+    # Of each call under way, its number and the worker that it was sent to.
+    places: dict[Any, tuple[int, str]] = {}
+    numbers = count()
 
     def send() -> list[Any]:
-        room = max(AHEAD * sum(client.nthreads().values()), 1) - len(places)
-        sent = list(islice(calls, max(room, 0)))
-        places.update({future: place for place, future in sent})
-        return [future for _, future in sent]
+        sent, waiting = [], Counter(worker for _, worker in places.values())
+        for worker, threads in client.nthreads().items():
+            for _ in range(max(AHEAD * threads - waiting[worker], 0)):
+                if (arguments := next_for(worker)) is None:
+                    break
+                place = next(numbers)
+                sent.append(submit(place, worker, arguments))
+                places[sent[-1]] = place, worker
+        return sent
 
     try:
         ended = as_completed(send(), loop=client.loop)
         for future in ended:
-            place, status = places.pop(future), future.status
+            (place, _), status = places.pop(future), future.status
             if status == "error":
                 check_workers(client)
                 yield place, future.exception()
@@ -105,16 +115,19 @@ def run_on_workers(
             client.cancel(list(places))
 
 
-def _submitted(
-    client: Any, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
-) -> Iterator[tuple[int, Any]]:
+def _submitter(client: Any, function: Callable[..., Any]) -> Callable[[int, str, tuple[Any, ...]], Any]:
     from distributed.protocol.pickle import dumps
 
     run, own = uuid4().hex[:8], version("kerasjoint")
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    for place, values in enumerate(arguments):
-        key = f"kerasjoint-{run}-{place}"
-        yield place, client.submit(_call, own, environment, dumps((function, values)), key=key, pure=False)
+
+    def submit(place: int, worker: str, arguments: tuple[Any, ...]) -> Any:
+        key, call = f"kerasjoint-{run}-{place}", dumps((function, arguments))
+        return client.submit(
+            _call, own, environment, call, key=key, pure=False, workers=[worker], allow_other_workers=True
+        )
+
+    return submit
 
 
 def _call(expected: str, environment: dict[str, str], pickled: bytes) -> Any:

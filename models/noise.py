@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Multipliers of ``lowbias32`` (Wellons, 2018, "Prospecting for Hash Functions"): every bit of the input changes each bit
-# of the output with a probability near one half.
+# Those of ``lowbias32`` (Wellons, 2018, "Prospecting for Hash Functions"): every bit of the input changes each bit of
+# the output with a probability near one half.
 SHIFTS, MULTIPLIERS = (16, 15, 16), (0x7FEB352D, 0x846CA68B)
 # The fractional part of the golden ratio.
 APART = 0x9E3779B9

@@ -93,7 +93,8 @@ def test_calls_are_sent_as_the_workers_need_them(client):
             pulled.append(k)
             yield k, 2
 
-    results = run_on_workers(client, pow, arguments())
+    calls = arguments()
+    results = run_on_workers(client, pow, lambda worker: next(calls, None))
     place, result = next(results)
     assert result == place**2
     assert len(pulled) <= 4

@@ -20,7 +20,8 @@ def test_noise_is_normal_and_of_its_seed(jit_compile: bool) -> None:
     numbers = draw(tf.constant([3, 7])).numpy()
     np.testing.assert_array_equal(numbers, draw(tf.constant([3, 7])))
     np.testing.assert_allclose(numbers, normal_noise(SHAPE, tf.constant([3, 7])), rtol=1e-4, atol=1e-6)
-    assert numbers.shape == SHAPE and numbers.dtype == np.float32
+    assert numbers.shape == SHAPE
+    assert numbers.dtype == np.float32
     assert kstest(numbers.ravel(), norm.cdf).pvalue > 0.01
     # Sums along either axis are as wide as those of independent numbers.
     for axis in (0, 1):
@@ -39,4 +40,5 @@ def test_steps_and_places_are_independent(step: list[int]) -> None:
 
 def test_the_ends_are_finite() -> None:
     numbers = normal_noise((4000, 4000), tf.constant([0, 0])).numpy()
-    assert np.isfinite(numbers).all() and 5 < np.abs(numbers).max() < 6
+    assert np.isfinite(numbers).all()
+    assert 5 < np.abs(numbers).max() < 6
