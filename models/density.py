@@ -25,8 +25,10 @@ from kerasjoint.tensor_problem_set import TensorProblemSet
 FloatArray = NDArray[np.float64]
 
 COVARIANCES = ("diagonal", "full")
-# Examples of a training step.
-BATCH = 128
+# Examples of a training step. Each arc of a circle is one by symmetry: fewer of these learn faster.
+BATCH, FEWEST_EXAMPLES = 128, 16
+# Half as many components where more unknowns than these are correlated.
+COMPONENTS, MOST_UNKNOWNS = 8, 12
 # Up to so many numbers of all components' matrices of an instance, they are full.
 MOST_OF_MATRICES = 16_384
 
@@ -72,7 +74,7 @@ class MixtureDensityModel(ProblemSetModel):
         network: str = "residual",
         network_options: Mapping[str, Any] | None = None,
         seed: int = 0,
-        components: int = 8,
+        components: int = COMPONENTS,
         covariance: str = "diagonal",
         batch: int = BATCH,
         noise: float = 0.5,
@@ -111,7 +113,7 @@ class MixtureDensityModel(ProblemSetModel):
         network: str = "auto",
         network_options: Mapping[str, Any] | None = None,
         seed: int = 0,
-        components: int = 8,
+        components: int | None = None,
         covariance: str = "auto",
         **kwargs: Any,
     ) -> Self:
@@ -119,23 +121,27 @@ class MixtureDensityModel(ProblemSetModel):
 
         The network ``"auto"`` is ``"circular"`` where unknowns and observation are periodic alike, else ``"residual"``.
         The covariance ``"auto"`` is full, but diagonal with a circular network, or with more than 45 unknowns for eight
-        components.
+        components. Components are eight, but four with full covariances of more than 12 unknowns: their matrices are
+        most of what is computed.
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
         unknowns, options = problem_set.space.size, dict(network_options or {})
-        components = check_count("components", components)
+        components, given = check_count("components", COMPONENTS if components is None else components), components
         if network in ("auto", "circular"):
             order, fixed, points = turning_first(problem_set.space)
             periodic = problem_set.problem.periodic
             arcs = arcs_of(shapes["y"][periodic[0]], points) if len(periodic) == 1 else 0
             if arcs:
                 layout = {"axis": periodic[0], "arcs": arcs, "pooled": components * (1 + 2 * fixed)}
-                network, options, kwargs = "circular", layout | options, {"order": order} | kwargs
+                few = {"order": order, "batch": max(BATCH // arcs, FEWEST_EXAMPLES)}
+                network, options, kwargs = "circular", layout | options, few | kwargs
         network = "residual" if network == "auto" else network
         if covariance == "auto":
             small = components * unknowns**2 <= MOST_OF_MATRICES
             covariance = "full" if small and network != "circular" else "diagonal"
         full = check_choice("covariance", covariance, COVARIANCES) == "full"
+        if given is None and full and unknowns > MOST_UNKNOWNS:
+            components //= 2
         size = numbers_of(components, unknowns, full)
         return cls(shapes, size, network, options, seed, components, covariance, **kwargs)
 

@@ -36,7 +36,7 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
-STEPS_PER_UNKNOWN, STEPS = 100, (150, 3000)
+STEPS_PER_UNKNOWN, STEPS = 70, (150, 3000)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -78,11 +78,11 @@ class AmortizedMultiStart(Method):
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round; ``None``: 100 for each unknown, at least 150 and at most 3000.
+        Training steps of a round; ``None``: 70 for each unknown, at least 150 and at most 3000.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components, covariance
-        Of the ``MixtureDensityModel``, which chooses network and covariance by itself.
+        Of the ``MixtureDensityModel``, which chooses them by itself.
 
     Example
     -------
@@ -104,7 +104,7 @@ class AmortizedMultiStart(Method):
         tolerance: float = 1e-12,
         network: str = "auto",
         network_options: dict[str, Any] | None = None,
-        components: int = 8,
+        components: int | None = None,
         covariance: str = "auto",
     ) -> None:
         check_positive(value_cost=value_cost, **({} if seconds is None else {"seconds": seconds}))
@@ -115,7 +115,7 @@ class AmortizedMultiStart(Method):
         self.steps = None if steps is None else check_count("steps", steps)
         self.network = network if isinstance(network, str) and network == "auto" else NETWORKS.check(network)
         self.network_options = check_options("network_options", network_options)
-        self.components = check_count("components", components)
+        self.components = None if components is None else check_count("components", components)
         self.covariance = check_choice("covariance", covariance, ("auto", *COVARIANCES))
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
         self._from_start = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)

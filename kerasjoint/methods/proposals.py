@@ -26,7 +26,8 @@ Rows = NDArray[np.intp]
 
 # The rounds whose pairs are trained on.
 PAIRS_KEPT = 3
-RATE = 2e-3
+# Learning rate and momentum, of short and of long trainings.
+RATES, MOMENTA = (2e-3, 5e-3), (0.9, 0.8)
 PROPOSED_PAIRS = 0.4
 # Of the others, in later rounds too, where the problem states a prior.
 PRIOR_PAIRS = 0.5
@@ -35,8 +36,9 @@ WIDENING = 1.5
 TRIMMED = (0.05, 0.95)
 # Predictions go beyond observations by at most so many times their range.
 BEYOND = 3.0
-# Training steps of a round from which XLA, a third to a half faster, makes up for its two seconds of compilation.
-COMPILED_FROM = 500
+# Training steps of a round from which it is long: XLA, a third to a half faster, makes up for its two seconds of
+# compilation.
+LONG = 500
 # In standard deviations of y.
 LEAST_NOISE, MOST_NOISE = 0.02, 0.5
 
@@ -157,12 +159,13 @@ def proposals(
 ) -> Iterator[Proposals]:
     """Lend a compiled network with fresh weights for a search; ``settings`` go to ``MixtureDensityModel``."""
 
+    long = steps >= LONG
+
     def optimizer() -> keras.optimizers.Optimizer:
         # Each round begins with the full rate again.
-        rate = keras.optimizers.schedules.CosineDecayRestarts(RATE, steps, t_mul=1.0)
-        return keras.optimizers.Adam(rate, global_clipnorm=1.0)
+        rate = keras.optimizers.schedules.CosineDecayRestarts(RATES[long], steps, t_mul=1.0)
+        return keras.optimizers.Adam(rate, MOMENTA[long], global_clipnorm=1.0)
 
     key = ("proposals", steps, examples_of(count, steps))
-    compiled = steps >= COMPILED_FROM
-    with MODELS.borrow(MixtureDensityModel, search.problem_set, seed, settings, optimizer, key, compiled) as model:
+    with MODELS.borrow(MixtureDensityModel, search.problem_set, seed, settings, optimizer, key, long) as model:
         yield Proposals(search, model, count, steps, generator)
