@@ -158,7 +158,6 @@ def proposals(
     search: Search, count: int, steps: int, settings: dict[str, Any], seed: int, generator: np.random.Generator
 ) -> Iterator[Proposals]:
     """Lend a compiled network with fresh weights for a search; ``settings`` go to ``MixtureDensityModel``."""
-
     long = steps >= LONG
 
     def optimizer() -> keras.optimizers.Optimizer:
