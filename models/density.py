@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 
 COVARIANCES = ("diagonal", "full")
 # Examples of a training step. Each arc of a circle is one by symmetry: fewer of these learn faster.
-BATCH, FEWEST_EXAMPLES = 128, 16
+BATCH, FEWEST_EXAMPLES = 128, 32
 # Half as many components where more unknowns than these are correlated.
 COMPONENTS, MOST_UNKNOWNS = 8, 12
 # Up to so many numbers of all components' matrices of an instance, they are full.

@@ -48,6 +48,9 @@ def test_turning_the_observation_turns_the_proposals() -> None:
     problem_set = instances(Ring())
     model = MixtureDensityModel.for_problem_set(problem_set, components=COMPONENTS)
     assert model.network.name == "circular"
+    # Each of the twelve arcs is an example.
+    assert model.batch == 32
+    assert MixtureDensityModel.for_problem_set(problem_set, batch=5).batch == 5
     turned = ProblemSet(problem_set.problem, problem_set.x, np.roll(problem_set.y, 3, axis=2))
     (weight, *before), (turned_weight, *after) = mixture(model, problem_set), mixture(model, turned)
     np.testing.assert_allclose(turned_weight, weight, atol=1e-5)

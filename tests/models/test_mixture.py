@@ -105,6 +105,21 @@ def test_a_full_covariance_learns_what_the_data_leaves_open() -> None:
     assert covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]) == pytest.approx(-0.917, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("unknowns", "covariance", "components"), [(12, "auto", 8), (13, "auto", 4), (13, "diagonal", 8), (50, "auto", 8)]
+)
+def test_many_correlated_unknowns_have_half_as_many_components(unknowns: int, covariance: str, components: int) -> None:
+    class Wide(InverseProblem):
+        def forward(self, xi, x):
+            return xi["u"]
+
+    Wide.unknowns = (Unknown("u", shape=(unknowns,), scale=1.0),)
+    problem_set = ProblemSet(Wide(), {}, np.zeros((2, unknowns)))
+    options = {"network_options": {"width": 4}, "covariance": covariance}
+    assert MixtureDensityModel.for_problem_set(problem_set, **options).components == components
+    assert MixtureDensityModel.for_problem_set(problem_set, components=3, **options).components == 3
+
+
 def test_many_instances_are_proposed_for_slab_by_slab(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(4)
     problem_set = ProblemSet(Sum(), {}, generator.standard_normal((10, 1)), truth=generator.standard_normal((10, 2)))
