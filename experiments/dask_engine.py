@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from kerasjoint.cluster import run_on_workers
+from kerasjoint.cluster import run_on_chosen_workers
 from kerasjoint.cores import set_cores, usable_cores
 from kerasjoint.errors import ArgumentError, ClusterError
 from kerasjoint.experiments.plan import Task
@@ -95,8 +96,8 @@ class DaskCluster:
     ) -> Iterator[tuple[Task, TaskResult | str]]:
         """Run tasks on the workers; yield each with its result, or the reason why it failed, as they end.
 
-        Tasks that share compiled code go to the same worker, as long as others have their own to do. ``wanted`` is
-        asked before a task is sent.
+        Tasks that share compiled code go to the same worker: see ``TaskQueue``. ``wanted`` is asked before a task is
+        sent.
 
         Raises
         ------
@@ -106,14 +107,13 @@ class DaskCluster:
         queue, sent = TaskQueue(tasks), []
 
         def next_for(worker: str) -> tuple[Task, float | None, int | None] | None:
-            while (task := queue.next_for(worker)) is not None and not wanted(task):
-                pass
-            if task is None:
-                return None
-            sent.append(task)
-            return task, time_limit, self._cores
+            for task in iter(partial(queue.next_for, worker), None):
+                if wanted(task):
+                    sent.append(task)
+                    return task, time_limit, self._cores
+            return None
 
-        for place, result in run_on_workers(self._client, run_task, next_for):
+        for place, result in run_on_chosen_workers(self._client, run_task, next_for):
             yield sent[place], reason_of(result) if isinstance(result, BaseException) else result
 
     def _connected(self) -> Any:

@@ -84,7 +84,7 @@ class Engine:
         self._check([task for task in tasks if not self._store.has(task)])
         self.outcome = outcome = Outcome()
         outcome.damaged = self._store.open_for(tasks)
-        wanted = partial(self._is_unfinished, after=after)
+        wanted = partial(self._wanted_or_noted, after=after)
         if self._cluster is None:
             ended = self._attempts(filter(wanted, tasks), before)
         else:
@@ -105,8 +105,8 @@ class Engine:
         for task in methods.values():
             method_of(task)
 
-    def _is_unfinished(self, task: Task, after: Notify) -> bool:
-        """Return whether a task is not finished at this moment: another process may run them, too."""
+    def _wanted_or_noted(self, task: Task, after: Notify) -> bool:
+        """Return whether a task is not finished at this moment; note it if it is: another process may run them, too."""
         if not self._store.has(task):
             return True
         self.outcome.found.append(task)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
-from itertools import count
-from typing import Any
+from itertools import count, islice
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from kerasjoint.errors import ArgumentError, ClusterError, KerasjointError, describe
@@ -19,6 +20,9 @@ PASSED_ON = ("KERAS_BACKEND", "OPENBLAS_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL", "T
 
 # How many calls a thread of a worker has been sent, so that it need not wait for the next.
 AHEAD = 2
+
+# Seconds after which workers are looked for that came or went while no call ended.
+LOOK_AGAIN = 5
 
 # TensorFlow uses all cores for one call, and simulators need not be safe to call from several threads.
 _one_at_a_time = threading.Lock()
@@ -47,7 +51,7 @@ def check_workers(client: Any) -> None:
 
 
 def run_on_workers(
-    client: Any, function: Callable[..., Any], next_for: Callable[[str], tuple[Any, ...] | None]
+    client: Any, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
 ) -> Iterator[tuple[int, Any]]:
     """Call a function on the workers, one call at a time in each process; yield (position, result) as calls end.
 
@@ -60,9 +64,8 @@ def run_on_workers(
         Connected to the scheduler.
     function
         Its module must be importable on the workers, too; one of a script or notebook is sent along.
-    next_for
-        Returns the arguments of the next call for the worker of an address, ``None`` once there are no more. Where that
-        worker is lost or far behind, another makes the call.
+    arguments
+        Those of each call.
 
     Raises
     ------
@@ -71,61 +74,110 @@ def run_on_workers(
 
     Example
     -------
-    >>> calls = iter([(2, 3), (2, 4)])
-    >>> dict(run_on_workers(client, pow, lambda worker: next(calls, None)))
+    >>> dict(run_on_workers(client, pow, [(2, 3), (2, 4)]))
     {0: 8, 1: 16}
     """
-    from distributed import CancelledError, as_completed
+    calls = iter(arguments)
+
+    def more(under_way: list[str | None]) -> Iterator[tuple[str | None, tuple[Any, ...]]]:
+        room = max(AHEAD * sum(client.nthreads().values()), 1) - len(under_way)
+        return ((None, values) for values in islice(calls, max(room, 0)))
+
+    return _run(client, function, more)
+
+
+def run_on_chosen_workers(
+    client: Any, function: Callable[..., Any], next_for: Callable[[str], tuple[Any, ...] | None]
+) -> Iterator[tuple[int, Any]]:
+    """Call a function as ``run_on_workers`` does, where each worker asks for a call of its own as soon as it is free.
+
+    ``next_for`` returns its arguments for the worker of an address, ``None`` if nothing is left. The call of a worker
+    that is lost is made by any other.
+
+    Example
+    -------
+    >>> calls = iter([(2, 3), (2, 4)])
+    >>> dict(run_on_chosen_workers(client, pow, lambda worker: next(calls, None)))
+    {0: 8, 1: 16}
+    """
+
+    def more(under_way: list[str | None]) -> Iterator[tuple[str | None, tuple[Any, ...]]]:
+        busy = Counter(under_way)
+        for worker, threads in client.nthreads().items():
+            for _ in range(threads - busy[worker]):
+                if (values := next_for(worker)) is not None:
+                    yield worker, values
+
+    return _run(client, function, more)
+
+
+class _UnderWay(NamedTuple):
+    """A call that was sent: its position, for which worker (``None``: any), and its arguments."""
+
+    place: int
+    worker: str | None
+    values: tuple[Any, ...]
+
+
+def _run(
+    client: Any,
+    function: Callable[..., Any],
+    more: Callable[[list[str | None]], Iterator[tuple[str | None, tuple[Any, ...]]]],
+) -> Iterator[tuple[int, Any]]:
+    """Send what ``more`` gives for the workers of the calls under way; yield as they end, until it gives nothing."""
+    from distributed import CancelledError, wait
 
     check_workers(check_client(client))
-    scheduler, submit = client.scheduler.address, _submitter(client, function)
-    # Of each call under way, its number and the worker that it was sent to.
-    places: dict[Any, tuple[int, str]] = {}
-    numbers = count()
-
-    def send() -> list[Any]:
-        sent, waiting = [], Counter(worker for _, worker in places.values())
-        for worker, threads in client.nthreads().items():
-            for _ in range(max(AHEAD * threads - waiting[worker], 0)):
-                if (arguments := next_for(worker)) is None:
-                    break
-                place = next(numbers)
-                sent.append(submit(place, worker, arguments))
-                places[sent[-1]] = place, worker
-        return sent
-
+    scheduler, submit, numbers = client.scheduler.address, _submitter(client, function), count()
+    under_way: dict[Any, _UnderWay] = {}
     try:
-        ended = as_completed(send(), loop=client.loop)
-        for future in ended:
-            (place, _), status = places.pop(future), future.status
-            if status == "error":
-                check_workers(client)
-                yield place, future.exception()
-            elif status == "finished":
-                yield place, future.result()
-            else:
-                raise ClusterError(f"the scheduler {scheduler} was lost")
-            ended.update(send())
+        while True:
+            for worker, values in more([call.worker for call in under_way.values()]):
+                call = _UnderWay(next(numbers), worker, values)
+                under_way[submit(call)] = call
+            if not under_way:
+                if client.nthreads():
+                    return
+                client.wait_for_workers(1)
+                continue
+            with suppress(TimeoutError):
+                wait(list(under_way), LOOK_AGAIN, "FIRST_COMPLETED")
+            for future in [future for future in under_way if future.status != "pending"]:
+                place = under_way.pop(future).place
+                if future.status == "error":
+                    check_workers(client)
+                    yield place, future.exception()
+                elif future.status == "finished":
+                    yield place, future.result()
+                else:
+                    raise ClusterError(f"the scheduler {scheduler} was lost")
+            present = client.nthreads()
+            for future, call in list(under_way.items()):
+                if call.worker is not None and call.worker not in present:
+                    future.cancel()
+                    del under_way[future]
+                    call = call._replace(worker=None)
+                    under_way[submit(call)] = call
     except KerasjointError:
         raise
     except (OSError, CancelledError) as error:
         raise ClusterError(f"the scheduler {scheduler} was lost") from error
     finally:
         if client.status == "running":
-            client.cancel(list(places))
+            client.cancel(list(under_way))
 
 
-def _submitter(client: Any, function: Callable[..., Any]) -> Callable[[int, str, tuple[Any, ...]], Any]:
+def _submitter(client: Any, function: Callable[..., Any]) -> Callable[[_UnderWay], Any]:
     from distributed.protocol.pickle import dumps
 
-    run, own = uuid4().hex[:8], version("kerasjoint")
+    run, numbers, own = uuid4().hex[:8], count(), version("kerasjoint")
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
-    def submit(place: int, worker: str, arguments: tuple[Any, ...]) -> Any:
-        key, call = f"kerasjoint-{run}-{place}", dumps((function, arguments))
-        return client.submit(
-            _call, own, environment, call, key=key, pure=False, workers=[worker], allow_other_workers=True
-        )
+    def submit(call: _UnderWay) -> Any:
+        key = f"kerasjoint-{run}-{next(numbers)}"
+        pickled = dumps((function, call.values))
+        workers = None if call.worker is None else [call.worker]
+        return client.submit(_call, own, environment, pickled, key=key, pure=False, workers=workers)
 
     return submit
 

@@ -63,9 +63,9 @@ def solve_in_shards(
         for part, own in zip(rows, seeds, strict=True):
             yield solve, problem_set[part], method, own if len(rows) > 1 else seed, options
 
-    began, shards = time.perf_counter(), arguments()
+    began = time.perf_counter()
     parts: dict[int, Part] = {}
-    for place, part in run_on_workers(client, _solve_shard, lambda worker: next(shards, None)):
+    for place, part in run_on_workers(client, _solve_shard, arguments()):
         if isinstance(part, BaseException):
             raise part
         parts[place] = part

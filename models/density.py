@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -27,10 +27,8 @@ FloatArray = NDArray[np.float64]
 COVARIANCES = ("diagonal", "full")
 # Examples of a training step. Each arc of a circle is one by symmetry: fewer of these learn faster.
 BATCH, FEWEST_EXAMPLES = 128, 32
-# Half as many components where more unknowns than these are correlated.
-COMPONENTS, MOST_UNKNOWNS = 8, 12
-# Up to so many numbers of all components' matrices of an instance, they are full.
-MOST_OF_MATRICES = 16_384
+# Half as many components where more unknowns than these are correlated; beyond the second number none are.
+COMPONENTS, MANY, MOST_CORRELATED = 8, 12, 45
 
 
 @keras.saving.register_keras_serializable(package="kerasjoint")
@@ -120,30 +118,37 @@ class MixtureDensityModel(ProblemSetModel):
         """Build a model for the shapes of a problem set.
 
         The network ``"auto"`` is ``"circular"`` where unknowns and observation are periodic alike, else ``"residual"``.
-        The covariance ``"auto"`` is full, but diagonal with a circular network, or with more than 45 unknowns for eight
-        components. Components are eight, but four with full covariances of more than 12 unknowns: their matrices are
-        most of what is computed.
+        A step looks at 128 examples, on a circle at 32 to 64, for each arc is one. Components are eight, but four where
+        more than 12 unknowns are correlated: their matrices are most of what is computed. The covariance ``"auto"`` is
+        full, but diagonal with a circular network, or with more than 45 unknowns.
         """
         shapes = {name: array.shape[1:] for name, array in named_arrays(problem_set).items()}
         unknowns, options = problem_set.space.size, dict(network_options or {})
-        components, given = check_count("components", COMPONENTS if components is None else components), components
-        if network in ("auto", "circular"):
-            order, fixed, points = turning_first(problem_set.space)
-            periodic = problem_set.problem.periodic
-            arcs = arcs_of(shapes["y"][periodic[0]], points) if len(periodic) == 1 else 0
-            if arcs:
-                layout = {"axis": periodic[0], "arcs": arcs, "pooled": components * (1 + 2 * fixed)}
-                few = {"order": order, "batch": max(BATCH // arcs, FEWEST_EXAMPLES)}
-                network, options, kwargs = "circular", layout | options, few | kwargs
-        network = "residual" if network == "auto" else network
+        circle = _circle(problem_set, network)
+        network = "circular" if circle and network == "auto" else "residual" if network == "auto" else network
         if covariance == "auto":
-            small = components * unknowns**2 <= MOST_OF_MATRICES
-            covariance = "full" if small and network != "circular" else "diagonal"
+            covariance = "full" if unknowns <= MOST_CORRELATED and network != "circular" else "diagonal"
         full = check_choice("covariance", covariance, COVARIANCES) == "full"
-        if given is None and full and unknowns > MOST_UNKNOWNS:
-            components //= 2
+        if components is None:
+            components = COMPONENTS // 2 if full and unknowns > MANY else COMPONENTS
+        components = check_count("components", components)
+        if circle:
+            layout = {"axis": circle.axis, "arcs": circle.arcs, "pooled": components * (1 + 2 * circle.fixed)}
+            options, kwargs = layout | options, {"order": circle.order} | kwargs
+        kwargs = {"batch": cls.batch_for(problem_set, network, network_options)} | kwargs
         size = numbers_of(components, unknowns, full)
         return cls(shapes, size, network, options, seed, components, covariance, **kwargs)
+
+    @staticmethod
+    def batch_for(
+        problem_set: ProblemSet, network: str = "auto", network_options: Mapping[str, Any] | None = None
+    ) -> int:
+        """Return how many examples a step looks at by default."""
+        circle = _circle(problem_set, network)
+        if circle is None:
+            return BATCH
+        arcs = check_count("arcs", dict(network_options or {}).get("arcs", circle.arcs))
+        return max(BATCH // arcs, FEWEST_EXAMPLES)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -224,6 +229,25 @@ class MixtureDensityModel(ProblemSetModel):
         problem_set.space.check_inside(problem_set.truth, "truth")
         targets = problem_set.space.to_z(problem_set.truth, problem_set.guess)
         return TrainingData(inputs, TensorProblemSet.of(problem_set), tf.constant(targets, tf.float32))
+
+
+class _Circle(NamedTuple):
+    """How unknowns and observation lie on a circle: the axis of y, arcs, numbers not on it, and the order around it."""
+
+    axis: int
+    arcs: int
+    fixed: int
+    order: list[int]
+
+
+def _circle(problem_set: ProblemSet, network: str) -> _Circle | None:
+    """Return the circle that a network of that name would use; ``None`` for none."""
+    periodic = problem_set.problem.periodic
+    if network not in ("auto", "circular") or len(periodic) != 1:
+        return None
+    order, fixed, points = turning_first(problem_set.space)
+    arcs = arcs_of(problem_set.y.shape[1:][periodic[0]], points)
+    return _Circle(periodic[0], arcs, fixed, order) if arcs else None
 
 
 def _uniform(shape: Any, seed: tf.Tensor, **options: Any) -> tf.Tensor:

@@ -29,7 +29,7 @@ class Mixture(NamedTuple):
     log_weight
         Logarithms of the weights, (n, k).
     mean, deviation
-        (n, k, d). Without ``below`` these are the standard deviations.
+        (n, k, d). Without ``lower`` these are the standard deviations.
     lower
         What L has below its diagonal, row by row, (n, k, d (d - 1) / 2); ``None``: nothing.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 # Those of ``lowbias32`` (Wellons, 2018, "Prospecting for Hash Functions"): every bit of the input changes each bit of
@@ -27,7 +26,9 @@ def normal_noise(shape: Any, seed: tf.Tensor) -> tf.Tensor:
     """
     first, second = tf.unstack(tf.cast(seed, tf.uint32))
     place = tf.range(tf.reduce_prod(tf.cast(shape, tf.int32)))
-    bits = _hash(_hash(tf.cast(place, tf.uint32) + _hash(first)) ^ (second + np.uint32(APART)))
+    # Added alone, a seed would only shift the numbers of another one.
+    key = _hash(first ^ tf.constant(APART, tf.uint32)) ^ _hash(second)
+    bits = _hash(_hash(tf.cast(place, tf.uint32) + _hash(first)) ^ key)
     # Halfway between multiples of 2^-22: never -1 or 1.
     uniform = (tf.cast(tf.cast(_shifted(bits, 9), tf.int32), tf.float32) + 0.5) * 2.0**-22 - 1
     return tf.reshape(math.sqrt(2) * tf.math.erfinv(uniform), shape)

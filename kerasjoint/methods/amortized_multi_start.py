@@ -16,7 +16,7 @@ from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
-from kerasjoint.models.density import BATCH, COVARIANCES
+from kerasjoint.models.density import COVARIANCES, MixtureDensityModel
 from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
@@ -36,7 +36,7 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
-# Training steps of a round, times d^1.5, and at least and at most.
+# Training steps of a round: the factor times d^1.5, within these limits.
 STEPS_FACTOR, STEPS = 15, (150, 4000)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
@@ -165,7 +165,8 @@ class AmortizedMultiStart(Method):
         problem_set = search.problem_set
         if not (search.open.size and problem_set.evaluator.predicts_observation(problem_set.one)):
             return 0
-        most = min(max(BATCH * steps, FEWEST_PAIRS), MOST_PAIRS)
+        batch = MixtureDensityModel.batch_for(problem_set, self.network, self.network_options)
+        most = min(max(batch * steps, FEWEST_PAIRS), MOST_PAIRS)
         return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, most))
 
     def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> bool:

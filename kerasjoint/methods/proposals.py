@@ -14,7 +14,6 @@ from kerasjoint.loss_scale import missing_values
 from kerasjoint.methods.search import CANDIDATES, Search
 from kerasjoint.methods.training import MODELS
 from kerasjoint.models import MixtureDensityModel
-from kerasjoint.models.density import BATCH
 from kerasjoint.problem_set import ProblemSet
 
 require_tensorflow()
@@ -26,8 +25,6 @@ Rows = NDArray[np.intp]
 
 # The rounds whose pairs are trained on.
 PAIRS_KEPT = 3
-# Learning rate and momentum, of short and of long trainings.
-RATES, MOMENTA = (2e-3, 5e-3), (0.9, 0.8)
 PROPOSED_PAIRS = 0.4
 # Of the others, in later rounds too, where the problem states a prior.
 PRIOR_PAIRS = 0.5
@@ -36,9 +33,10 @@ WIDENING = 1.5
 TRIMMED = (0.05, 0.95)
 # Predictions go beyond observations by at most so many times their range.
 BEYOND = 3.0
-# Training steps of a round from which it is long: XLA, a third to a half faster, makes up for its two seconds of
-# compilation.
+# From so many steps on XLA, a third to a half faster, makes up for its two seconds of compilation.
 LONG = 500
+# Learning rate and momentum of fewer steps, and of more: these reach a likelihood in a third to a half of the steps.
+SHORT_ADAM, LONG_ADAM = (2e-3, 0.9), (5e-3, 0.8)
 # In standard deviations of y.
 LEAST_NOISE, MOST_NOISE = 0.02, 0.5
 
@@ -78,7 +76,7 @@ class Proposals:
         examples = ProblemSet.concatenate(self._pairs)
         # Of more pairs than a round's steps look at, some are left out: fewer to copy.
         shuffled = self._generator.permutation(len(examples))
-        examples = examples[np.resize(shuffled, examples_of(self._count, self._steps))]
+        examples = examples[np.resize(shuffled, examples_of(self._count, self._steps * self._model.batch))]
         # Pairs of every round are other instances: nothing of the last ones is kept.
         self._model.state = None
         self._model.noise = self._search.noise_of_observations(LEAST_NOISE, MOST_NOISE)
@@ -145,12 +143,12 @@ class Proposals:
         return self._generator.multivariate_normal(better.mean(axis=0), WIDENING**2 * spread + jitter, size=count)
 
 
-def examples_of(count: int, steps: int) -> int:
-    """Return how many examples a round of ``steps`` trains on, with ``count`` new pairs: a power of two, compiled once.
+def examples_of(count: int, read: int) -> int:
+    """Return how many examples a round trains on, with ``count`` new pairs: a power of two, so that it compiles once.
 
-    At most as many as these steps look at.
+    At most as many as its steps read.
     """
-    return int(2 ** np.ceil(np.log2(min(PAIRS_KEPT * count, BATCH * steps))))
+    return int(2 ** np.ceil(np.log2(min(PAIRS_KEPT * count, read))))
 
 
 @contextmanager
@@ -159,12 +157,14 @@ def proposals(
 ) -> Iterator[Proposals]:
     """Lend a compiled network with fresh weights for a search; ``settings`` go to ``MixtureDensityModel``."""
     long = steps >= LONG
+    rate, momentum = LONG_ADAM if long else SHORT_ADAM
 
     def optimizer() -> keras.optimizers.Optimizer:
         # Each round begins with the full rate again.
-        rate = keras.optimizers.schedules.CosineDecayRestarts(RATES[long], steps, t_mul=1.0)
-        return keras.optimizers.Adam(rate, MOMENTA[long], global_clipnorm=1.0)
+        schedule = keras.optimizers.schedules.CosineDecayRestarts(rate, steps, t_mul=1.0)
+        return keras.optimizers.Adam(schedule, momentum, global_clipnorm=1.0)
 
-    key = ("proposals", steps, examples_of(count, steps))
+    batch = MixtureDensityModel.batch_for(search.problem_set, settings["network"], settings["network_options"])
+    key = ("proposals", steps, examples_of(count, steps * batch))
     with MODELS.borrow(MixtureDensityModel, search.problem_set, seed, settings, optimizer, key, long) as model:
         yield Proposals(search, model, count, steps, generator)

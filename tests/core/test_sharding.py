@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from dask_processes import dask_processes
-from distributed import Client
+from distributed import Client, LocalCluster, get_worker
 from helpers import Decay, Rosenbrock, assert_same_bits, decay_set, rosenbrock_set
 
 from kerasjoint import ArgumentError, ProblemSet, solve
-from kerasjoint.cluster import run_on_workers
+from kerasjoint.cluster import run_on_chosen_workers, run_on_workers
 from kerasjoint.errors import ClusterError
 from kerasjoint.methods import LockstepLBFGS, LockstepLM, MultiStart, Reparameterized, ScipyLBFGS
 from kerasjoint.problems import WavePacket
@@ -93,13 +97,79 @@ def test_calls_are_sent_as_the_workers_need_them(client):
             pulled.append(k)
             yield k, 2
 
-    calls = arguments()
-    results = run_on_workers(client, pow, lambda worker: next(calls, None))
+    results = run_on_workers(client, pow, arguments())
     place, result = next(results)
     assert result == place**2
     assert len(pulled) <= 4
     rest = dict(results)
     assert rest | {place: result} == {k: k**2 for k in range(50)}
+
+
+def test_a_call_is_made_by_the_worker_that_asked_for_it(client):
+    asked = []
+
+    def next_for(worker):
+        if len(asked) == 12:
+            return None
+        asked.append(worker)
+        return (len(asked) - 1,)
+
+    made = dict(run_on_chosen_workers(client, whereabouts, next_for))
+    assert [made[place] for place in range(12)] == asked
+    assert len(set(asked)) == 2
+    # Both begin before either has a second.
+    assert len(set(asked[:2])) == 2
+
+
+def whereabouts(number: int) -> str:
+    time.sleep(0.01)
+    return get_worker().address
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_it_waits_for_the_first_worker(chosen):
+    with cluster_of(0) as (cluster, client):
+        results = on_any_or_chosen(client, pow, [(2, 3), (2, 4)], chosen)
+        joining = threading.Timer(0.5, lambda: cluster.scale(1))
+        joining.start()
+        assert dict(results) == {0: 8, 1: 16}
+        joining.join()
+
+
+def on_any_or_chosen(client, function, arguments, chosen):
+    if not chosen:
+        return run_on_workers(client, function, arguments)
+    calls = iter(arguments)
+    return run_on_chosen_workers(client, function, lambda worker: next(calls, None))
+
+
+@contextmanager
+def cluster_of(workers: int):
+    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
+        yield cluster, client
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_call_that_ends_its_only_worker_is_made_by_the_next(chosen, tmp_path):
+    died = f"""
+import os, pathlib, signal
+if not pathlib.Path({str(tmp_path / "died")!r}).exists():
+    pathlib.Path({str(tmp_path / "died")!r}).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with dask_processes(tmp_path) as processes:
+        processes.scheduler()
+        first = processes.worker()
+        with Client(processes.address) as client:
+            client.wait_for_workers(1)
+            results = on_any_or_chosen(client, exec, [(died,), ("pass",), ("pass",)], chosen)
+            replacing = threading.Thread(target=lambda: first.wait() and processes.worker())
+            replacing.start()
+            assert dict(results) == {0: None, 1: None, 2: None}
+            replacing.join()
+    assert (tmp_path / "died").exists()
 
 
 @pytest.mark.long

@@ -49,7 +49,9 @@ def test_turning_the_observation_turns_the_proposals() -> None:
     model = MixtureDensityModel.for_problem_set(problem_set, components=COMPONENTS)
     assert model.network.name == "circular"
     # Each of the twelve arcs is an example.
-    assert model.batch == 32
+    assert model.batch == MixtureDensityModel.batch_for(problem_set) == 32
+    assert MixtureDensityModel.batch_for(problem_set, network_options={"arcs": 2}) == 64
+    assert MixtureDensityModel.batch_for(problem_set, "residual") == 128
     assert MixtureDensityModel.for_problem_set(problem_set, batch=5).batch == 5
     turned = ProblemSet(problem_set.problem, problem_set.x, np.roll(problem_set.y, 3, axis=2))
     (weight, *before), (turned_weight, *after) = mixture(model, problem_set), mixture(model, turned)
@@ -109,6 +111,14 @@ def test_arcs_hold_whole_points_of_the_field() -> None:
     for own, other in zip(mixture(model, problem_set)[1:], mixture(model, turned)[1:], strict=True):
         field = own[..., 1:].reshape(5, COMPONENTS, 2, 18)
         np.testing.assert_allclose(other[..., 1:].reshape(field.shape), np.roll(field, 3, axis=3), rtol=1e-4, atol=1e-5)
+
+
+def test_a_full_covariance_fits_a_circle() -> None:
+    """What is pooled follows from the components, of which there are fewer."""
+    problem_set = instances(Ring())
+    model = MixtureDensityModel.for_problem_set(problem_set, covariance="full")
+    assert (model.components, model.unknowns) == (4, problem_set.space.size)
+    assert model.propose(problem_set, 5, 0).shape == (5, 5, problem_set.space.size)
 
 
 def test_without_the_symmetry_the_network_is_residual() -> None:

@@ -38,6 +38,14 @@ def test_steps_and_places_are_independent(step: list[int]) -> None:
         assert chisquare(cells.ravel()).pvalue > 1e-3
 
 
+def test_no_step_repeats_another_one_shifted() -> None:
+    # The hashes of these two differ by 4.
+    numbers, others = (normal_noise((200,), tf.constant([step, 2])).numpy() for step in (1816, 8268))
+    for shift in range(10):
+        assert np.abs(numbers[shift:100] - others[: 100 - shift]).min() > 0
+        assert np.abs(numbers[: 100 - shift] - others[shift:100]).min() > 0
+
+
 def test_the_ends_are_finite() -> None:
     numbers = normal_noise((4000, 4000), tf.constant([0, 0])).numpy()
     assert np.isfinite(numbers).all()
