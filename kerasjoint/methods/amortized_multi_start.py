@@ -37,7 +37,7 @@ RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
 # Training steps of a round: the factor times d^1.5, within these limits.
-STEPS_FACTOR, STEPS = 15, (150, 4000)
+STEPS_FACTOR, STEPS = 17.5, (150, 4000)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -79,7 +79,7 @@ class AmortizedMultiStart(Method):
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round; ``None``: 15 d^1.5 for d unknowns, at least 150 and at most 4000.
+        Training steps of a round; ``None``: 17.5 d^1.5 for d unknowns, at least 150 and at most 4000.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components, covariance
