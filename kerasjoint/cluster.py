@@ -164,7 +164,9 @@ def _run(
         raise ClusterError(f"the scheduler {scheduler} was lost") from error
     finally:
         if client.status == "running":
-            client.cancel(list(under_way))
+            # The client may not have noticed yet that the scheduler is lost.
+            with suppress(OSError, CancelledError):
+                client.cancel(list(under_way))
 
 
 def _submitter(client: Any, function: Callable[..., Any]) -> Callable[[_UnderWay], Any]:
