@@ -92,7 +92,7 @@ class DaskCluster:
             self._stack.close()
 
     def attempts(
-        self, tasks: Sequence[Task], time_limit: float | None, wanted: Callable[[Task], bool] = lambda task: True
+        self, tasks: Sequence[Task], time_limit: float | None, wanted: Callable[[Task], bool]
     ) -> Iterator[tuple[Task, TaskResult | str]]:
         """Run tasks on the workers; yield each with its result, or the reason why it failed, as they end.
 

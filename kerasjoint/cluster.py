@@ -91,8 +91,8 @@ def run_on_chosen_workers(
 ) -> Iterator[tuple[int, Any]]:
     """Call a function as ``run_on_workers`` does, where each worker asks for a call of its own as soon as it is free.
 
-    ``next_for`` returns its arguments for the worker of an address, ``None`` if nothing is left. The call of a worker
-    that is lost is made by any other.
+    ``next_for`` returns its arguments for the worker of an address (empty: for any), ``None`` if nothing is left. The
+    call of a worker that is lost is made by any other.
 
     Example
     -------
@@ -102,11 +102,14 @@ def run_on_chosen_workers(
     """
 
     def more(under_way: list[str | None]) -> Iterator[tuple[str | None, tuple[Any, ...]]]:
-        busy = Counter(under_way)
-        for worker, threads in client.nthreads().items():
+        busy, present = Counter(under_way), client.nthreads()
+        for worker, threads in present.items():
             for _ in range(threads - busy[worker]):
                 if (values := next_for(worker)) is not None:
                     yield worker, values
+        if not (present or under_way) and (values := next_for("")) is not None:
+            # It waits for the first worker, and shows that something is left.
+            yield None, values
 
     return _run(client, function, more)
 
@@ -136,10 +139,7 @@ def _run(
                 call = _UnderWay(next(numbers), worker, values)
                 under_way[submit(call)] = call
             if not under_way:
-                if client.nthreads():
-                    return
-                client.wait_for_workers(1)
-                continue
+                return
             with suppress(TimeoutError):
                 wait(list(under_way), LOOK_AGAIN, "FIRST_COMPLETED")
             for future in [future for future in under_way if future.status != "pending"]:

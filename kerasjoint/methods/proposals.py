@@ -35,7 +35,8 @@ TRIMMED = (0.05, 0.95)
 BEYOND = 3.0
 # From so many steps on XLA, a third to a half faster, makes up for its two seconds of compilation.
 LONG = 500
-# Learning rate and momentum of fewer steps, and of more: these reach a likelihood in a third to a half of the steps.
+# Learning rate and momentum of fewer steps, and of more: 1,100 steps of layered ground learn more by these than 1,600
+# by the first.
 SHORT_ADAM, LONG_ADAM = (2e-3, 0.9), (5e-3, 0.8)
 # In standard deviations of y.
 LEAST_NOISE, MOST_NOISE = 0.02, 0.5
