@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
-from kerasjoint.models.layers import Convolution
+from kerasjoint.models.layers import Shift
 from kerasjoint.models.networks import Shapes, glorot_seeds, named_inputs
 from kerasjoint.unknown import UnknownSpace
 
@@ -23,11 +23,11 @@ def circular_network(
     axis: int = -1,
     arcs: int | None = None,
     pooled: int = 0,
-    width: int = 128,
-    blocks: int = 4,
+    width: int = 64,
+    blocks: int = 6,
     seed: int = 0,
 ) -> keras.Model:
-    """Build a residual network of convolutions around a periodic axis of y, equivariant to turns (Cohen et al., 2016).
+    """Build a residual network around a periodic axis of y, equivariant to turns (Cohen et al., 2016).
 
     The circle is divided into equal arcs, at most 16, and everything observed in an arc enters as its channels. Turning
     y by an arc turns the output by an arc.
@@ -47,7 +47,7 @@ def circular_network(
     width
         Channels.
     blocks
-        Blocks of a convolution of three arcs and a dense layer; each sees an arc further on both sides.
+        Blocks of two dense layers, the first with channels of both neighbours; each sees an arc further on both sides.
     seed
         Of the initial weights.
 
@@ -77,7 +77,7 @@ def circular_network(
     features = keras.layers.Dense(width, kernel_initializer=next(seeds))(features)
     for _ in range(blocks):
         inner = keras.layers.LayerNormalization()(features)
-        inner = keras.layers.Activation("gelu")(Convolution(width, (0,), kernel_initializer=next(seeds))(inner))
+        inner = keras.layers.Dense(width, activation="gelu", kernel_initializer=next(seeds))(Shift()(inner))
         features = features + keras.layers.Dense(width, kernel_initializer=next(seeds))(inner)
     features = keras.layers.LayerNormalization()(features)
     local = keras.layers.Dense(outputs // arcs, kernel_initializer=next(seeds))(features)

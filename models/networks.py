@@ -123,8 +123,8 @@ def residual_network(
     input_shapes: Shapes,
     output_size: int,
     *,
-    width: int = 128,
-    blocks: int = 3,
+    width: int = 64,
+    blocks: int = 4,
     seed: int = 0,
 ) -> keras.Model:
     """Build a residual network of fully-connected layers with layer normalisation (He et al., 2016; Ba et al., 2016).

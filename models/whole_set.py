@@ -14,6 +14,8 @@ from kerasjoint.models.epochs import EPOCHS_PER_RUN
 from kerasjoint.models.shared_runs import SHARED_RUNS
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
+from kerasjoint.models.variables import of_one_name
+from kerasjoint.problem_set import ProblemSet
 from kerasjoint.tensor_problem_set import TensorProblemSet
 from kerasjoint.tracing import concrete_function
 
@@ -63,6 +65,24 @@ def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Ca
             return whole_set_epochs(model, state, data)
         model._rehearsed.add(key)
     return epochs
+
+
+def compile_ahead(model: Any, problem_set: ProblemSet, count: int) -> None:
+    """Compile the training of a model on ``count`` instances of the shapes of a problem set, which need not exist yet.
+
+    Then ``fit`` on so many need not wait for it.
+    """
+    with of_one_name():
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+    one = model._training_data(problem_set[:1])
+    instances = TensorProblemSet(one.instances.evaluator, *_repeated(one.instances[1:4], count), *one.instances[4:])
+    data = TrainingData(_repeated(one.inputs, count), instances, _repeated(one.targets, count))
+    whole_set_epochs(model, TrainingState("", count, model._point_size), data)
+
+
+def _repeated(tensors: Any, count: int) -> Any:
+    return tf.nest.map_structure(lambda tensor: tf.repeat(tensor, count, axis=0), tensors)
 
 
 def _rehearse(model: Any, run: Callable[[tf.Tensor], Any]) -> None:

@@ -36,8 +36,8 @@ NEEDED = 5
 RANDOM_SHARE = 0.5
 MORE = Plan(CANDIDATES // 2, 0, 2)
 PAIRS_SHARE = 0.4
-# Training steps of a round: the factor times d^1.5, within these limits.
-STEPS_FACTOR, STEPS = 17.5, (150, 4000)
+# Training steps of a round, within these limits.
+STEPS_PER_UNKNOWN, STEPS = 64, (150, 4000)
 FEWEST_PAIRS, MOST_PAIRS = 256, 65_536
 # Descents of an instance at a time, once all rounds are over.
 AT_A_TIME = 4
@@ -79,7 +79,7 @@ class AmortizedMultiStart(Method):
     value_cost
         What a value costs beside a value with gradient.
     steps
-        Training steps of a round; ``None``: 17.5 d^1.5 for d unknowns, at least 150 and at most 4000.
+        Training steps of a round; ``None``: 64 for each unknown, at least 150 and at most 4000.
     max_iterations, tolerance
         Of each descent, as in ``LocalMethod``.
     network, network_options, components, covariance
@@ -140,7 +140,7 @@ class AmortizedMultiStart(Method):
             search.polish()
             random = _RandomStarts(search, generator)
             random.run(report)
-            steps = self.steps or int(np.clip(STEPS_FACTOR * problem_set.space.size**1.5, *STEPS))
+            steps = self.steps or int(np.clip(STEPS_PER_UNKNOWN * problem_set.space.size, *STEPS))
             count = self._pairs(search, steps)
             if count < FEWEST_PAIRS:
                 self._finish(search, {RANDOM: random}, generator)
