@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasjoint.models.layers import BatchStatistics, Convolution, MaxPooling, PositionalEncoding
+from kerasjoint.models.layers import BatchStatistics, Convolution, MaxPooling, PositionalEncoding, Shift
 
 SPACES = [(12,), (9,), (6, 8), (5, 7)]
 
@@ -68,6 +68,18 @@ def test_batch_statistics(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(layer(values, training=training), normal * scale + offset, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [16, 10], ids=str)
+def test_a_shift_brings_both_neighbours_and_turns_with_its_input(channels: int) -> None:
+    inputs = image((7,), channels)
+    got, quarter = np.array(Shift()(inputs)), channels // 4
+    for place in range(7):
+        np.testing.assert_array_equal(got[:, place, :quarter], inputs[:, place - 1, :quarter])
+        behind = inputs[:, (place + 1) % 7, quarter : 2 * quarter]
+        np.testing.assert_array_equal(got[:, place, quarter : 2 * quarter], behind)
+    np.testing.assert_array_equal(got[..., 2 * quarter :], inputs[..., 2 * quarter :])
+    np.testing.assert_array_equal(Shift()(np.roll(inputs, 3, axis=1)), np.roll(got, 3, axis=1))
+
+
 def test_positional_encoding() -> None:
     u = np.random.default_rng(2).normal(size=(4, 2))
     got = np.array(PositionalEncoding(3)(u.astype(np.float32)))
@@ -77,7 +89,9 @@ def test_positional_encoding() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [Convolution(4, (1,), "he_normal"), MaxPooling(), BatchStatistics(), PositionalEncoding(2)], ids=str
+    "layer",
+    [Convolution(4, (1,), "he_normal"), MaxPooling(), BatchStatistics(), PositionalEncoding(2), Shift()],
+    ids=str,
 )
 def test_layers_serialise(layer: keras.layers.Layer) -> None:
     config = keras.saving.serialize_keras_object(layer)

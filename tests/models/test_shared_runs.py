@@ -15,6 +15,7 @@ from kerasjoint import ProblemSet
 from kerasjoint.models import ReparameterizedModel
 from kerasjoint.models.base import ProblemSetModel
 from kerasjoint.models.shared_runs import SHARED_RUNS
+from kerasjoint.models.whole_set import compile_ahead
 
 EPOCHS = 30
 
@@ -58,6 +59,20 @@ def test_a_second_model_is_not_traced_and_learns_what_it_learns_alone(problem_se
     second = losses(new(problem_set, 1), problem_set)
     assert problem_set.evaluator.problem.traces == before
     assert [first, second] == expected
+
+
+def test_training_compiled_ahead_in_a_thread_is_not_traced_again_and_learns_the_same(problem_set: ProblemSet) -> None:
+    expected = alone(problem_set, 0)
+    SHARED_RUNS.clear()
+    model = new(problem_set, 0)
+    weights = model.get_weights()
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(compile_ahead, model, problem_set[4:], len(problem_set)).result()
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    traces = problem_set.evaluator.problem.traces
+    assert losses(model, problem_set) == expected
+    assert problem_set.evaluator.problem.traces == traces
 
 
 def test_models_that_train_in_turns_keep_their_own_variables(problem_set: ProblemSet) -> None:
