@@ -29,6 +29,8 @@ FEW_UNKNOWNS = 8
 # films, 6 with 64 of a heat equation, 7 with the 16 of layered ground and with the 40 of Lorenz-96, 23 with the 64 of a
 # Kuramoto-Sivashinsky state.
 UNKNOWNS_PER_GRADIENT = 4
+# Where Jacobians are dear, one serves as long as each step takes the gradient to at most this share of what it was.
+ENOUGH = 0.95
 
 
 class LockstepLM(LocalMethod):
@@ -36,7 +38,9 @@ class LockstepLM(LocalMethod):
 
     For problems whose misfit is a sum over the residuals. Each round evaluates loss, gradient and Gauss-Newton Hessian
     at one trial point of every instance that is not done, in one batch. With few unknowns that costs about what a
-    gradient costs, and near a solution that fits, convergence is quadratic. A ``regularizer`` enters by its exact
+    gradient costs, and near a solution that fits, convergence is quadratic. With more than eight, Jacobians are dear:
+    one serves for several steps, for which the Hessian learns from gradients (BFGS, damped as by Powell), until
+    these no longer fall or a step fails. A ``regularizer`` enters by its exact
     Hessian, a ``robust_loss`` by Triggs's correction, as in SciPy's ``least_squares``. Bounds are those of the
     unknowns, through the normalised coordinates.
 
@@ -121,6 +125,10 @@ class _Active(ActiveInstances):
         self._hessian = run.hessian[rows]
         # What the second derivatives of the residuals add to the Hessian, and where that is believed.
         self._rest, self._believed = np.zeros_like(self._hessian), np.zeros(m, dtype=bool)
+        self._dear = self.z.shape[1] > FEW_UNKNOWNS
+        # Whether the next trial is evaluated with a Jacobian, whether the present one is of an earlier point, and
+        # whether the next trial is no step but the same point, for its Jacobian.
+        self._anew, self._old, self._renewed = np.full(m, not self._dear), np.zeros(m, bool), np.zeros(m, bool)
         self._model(np.arange(m))
         self._stagnation = Stagnation(self.loss, LEAST_GAIN)
         while (long := np.linalg.norm(self._step()[0], axis=1) > first_step).any():
@@ -131,28 +139,71 @@ class _Active(ActiveInstances):
     ) -> tuple[Mask, NDArray[np.int8]]:
         """Evaluate one trial of each; return where it was accepted, and how each instance ended if it did."""
         step, expected = self._step()
+        step[self._renewed] = 0.0
         trial = self.z + step
-        loss, gradient, hessian = objective.normal_equations(trial, self.rows)
+        loss, gradient, hessian = self._evaluate(objective, trial)
         moved = self.loss - loss > LEAST_RATIO * expected
         ratio = (self.loss - np.where(moved, loss, self.loss)) / np.maximum(expected, TINY)
         rows = np.flatnonzero(moved)
-        self._learn_rest(rows, step[rows], loss[rows], gradient[rows], hessian[rows])
+        anew, kept = rows[self._anew[rows]], rows[~self._anew[rows]]
+        self._learn_rest(anew, step[anew], loss[anew], gradient[anew], hessian[anew])
+        self._learn_curvature(kept, step[kept], gradient[kept])
+        known = np.flatnonzero((moved & self._anew) | self._renewed)
+        self._hessian[known] = hessian[known]
+        # An old Jacobian may be why a step fails: then the next one is that at the same point.
+        self._old[kept], self._old[known] = True, False
+        blamed = ~moved & self._old
+        if self._dear:
+            before, after = (np.linalg.norm(g / self._unit(self._scale), axis=1) for g in (self.gradient, gradient))
+            self._anew = blamed | (moved & (after > ENOUGH * before))
         self.z[moved], self.loss[moved], self.gradient[moved] = trial[moved], loss[moved], gradient[moved]
-        self._hessian[moved] = hessian[moved]
         self.iterations[moved] += 1
-        self._model(rows)
-        self._damping *= np.where(moved, np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3), self._growth)
-        self._growth = np.where(moved, 2.0, 2 * self._growth)
+        self._model(np.union1d(rows, known))
+        failed = ~moved & ~blamed & ~self._renewed
+        self._damping *= np.where(
+            moved, np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3), np.where(failed, self._growth, 1.0)
+        )
+        self._growth = np.where(moved, 2.0, np.where(failed, 2 * self._growth, self._growth))
+        self._renewed = blamed
 
         largest = np.abs(self.gradient).max(axis=1) / self._largest_at_start
         invisible = self._step()[1] <= EPSILON * np.abs(self.loss)
-        stalled = ~moved & (invisible | (self._damping > MOST_DAMPING))
+        stalled = failed & (invisible | (self._damping > MOST_DAMPING))
         stalled |= self._stagnation.update(self.loss, moved)
         verdict = np.where(stalled, stalled_status(largest), Status.RUNNING)
         verdict[moved & invisible] = Status.PRECISION
         verdict[moved & (self.iterations >= max_iterations)] = Status.ITERATIONS
         verdict[moved & (largest <= tolerance)] = Status.CONVERGED
         return moved, verdict
+
+    def _evaluate(self, objective: CountingObjective, trial: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return losses, gradients and, where it is wanted anew, the Gauss-Newton Hessian at a trial point of each."""
+        if self._anew.all():
+            return objective.normal_equations(trial, self.rows)
+        loss, gradient, hessian = np.empty_like(self.loss), np.empty_like(trial), self._hessian.copy()
+        anew, kept = np.flatnonzero(self._anew), np.flatnonzero(~self._anew)
+        loss[kept], gradient[kept] = objective(trial[kept], self.rows[kept])
+        if anew.size:
+            loss[anew], gradient[anew], hessian[anew] = objective.normal_equations(trial[anew], self.rows[anew])
+        return loss, gradient, hessian
+
+    def _learn_curvature(self, rows: NDArray[np.intp], step: FloatArray, gradient: FloatArray) -> None:
+        """Let the Hessian explain how the gradient changed along an accepted step, by the damped update of BFGS."""
+        change = gradient - self.gradient[rows]
+        model = self._hessian[rows] + np.where(self._believed[rows, None, None], self._rest[rows], 0.0)
+        foretold = np.matvec(model, step)
+        bend, along = np.vecdot(foretold, step), np.vecdot(change, step)
+        # Powell's: never less than a fifth of the curvature that the model has along the step.
+        share = np.divide(0.8 * bend, bend - along, out=np.ones_like(bend), where=along < 0.2 * bend)[:, None]
+        change = share * change + (1 - share) * foretold
+        along = np.vecdot(change, step)
+        least = EPSILON * np.linalg.norm(step, axis=1)
+        usable = (along > least * np.linalg.norm(change, axis=1)) & (bend > least * np.linalg.norm(foretold, axis=1))
+        old, new = (
+            part / np.sqrt(np.where(usable, size, 1.0))[:, None] for part, size in ((foretold, bend), (change, along))
+        )
+        update = new[:, :, None] * new[:, None, :] - old[:, :, None] * old[:, None, :]
+        self._hessian[rows] += np.where(usable[:, None, None], update, 0.0)
 
     def _learn_rest(
         self, rows: NDArray[np.intp], step: FloatArray, loss: FloatArray, gradient: FloatArray, hessian: FloatArray
