@@ -233,3 +233,39 @@ def test_large_residuals_are_no_slow_convergence() -> None:
     np.testing.assert_allclose(solution.loss, 2, rtol=1e-14)
     # By Gauss-Newton the errors of the third would shrink to that in 140 evaluations.
     assert solution.evaluations.max() < 25
+
+
+class Chain(InverseProblem):
+    """Twelve unknowns, each coupled to the next by products and sines, seen through twenty sums."""
+
+    unknowns = (Unknown("u", shape=(12,), scale=1.0),)
+    weights = np.random.default_rng(1).normal(size=(20, 12))
+
+    def forward(self, xi, x):
+        u = xi["u"] + x["shift"][:, None]
+        return tf.linalg.matvec(tf.constant(self.weights, u.dtype), u + 0.2 * tf.sin(u) * tf.roll(u, 1, 1))
+
+
+def test_with_many_unknowns_one_jacobian_serves_for_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth, x = rng.normal(size=(6, 12)), {"shift": rng.normal(size=6)}
+    problem_set = ProblemSet(Chain(), x, Chain().simulate(truth, x) + 0.1 * rng.normal(size=(6, 20)), truth)
+    jacobians = []
+    evaluate = ProblemSet.normal_equations
+
+    def counted(self, xi, rows=None):
+        jacobians.append(len(xi))
+        return evaluate(self, xi, rows)
+
+    monkeypatch.setattr(ProblemSet, "normal_equations", counted)
+    near = problem_set.space.to_z(truth, problem_set.guess) + 0.1 * rng.normal(size=(6, 12))
+    solution = LockstepLM(tolerance=1e-10).solve(problem_set, start=near)
+    assert 6 <= sum(jacobians) < 0.5 * solution.evaluations.sum()
+    for i in range(6):
+        one, start = problem_set[i : i + 1], problem_set.space.to_xi(near[i : i + 1], problem_set.guess[i : i + 1])[0]
+
+        def residuals(u, one=one):
+            return (Chain().simulate(u[None], one.x) - one.y)[0]
+
+        expected = least_squares(residuals, start, xtol=1e-14, ftol=1e-14, gtol=1e-14)
+        np.testing.assert_allclose(solution.loss[i], 2 * expected.cost, rtol=1e-8)
