@@ -70,8 +70,10 @@ def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Ca
 def compile_ahead(model: Any, problem_set: ProblemSet, count: int) -> None:
     """Compile the training of a model on ``count`` instances of the shapes of a problem set, which need not exist yet.
 
-    Then ``fit`` on so many need not wait for it.
+    Then ``fit`` on so many need not wait for it. Nothing is done for a model that was compiled for a set already.
     """
+    if model._rehearsed:
+        return
     with of_one_name():
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)

@@ -39,10 +39,10 @@ class LockstepLM(LocalMethod):
     For problems whose misfit is a sum over the residuals. Each round evaluates loss, gradient and Gauss-Newton Hessian
     at one trial point of every instance that is not done, in one batch. With few unknowns that costs about what a
     gradient costs, and near a solution that fits, convergence is quadratic. With more than eight, Jacobians are dear:
-    one serves for several steps, for which the Hessian learns from gradients (BFGS, damped as by Powell), until
-    these no longer fall or a step fails. A ``regularizer`` enters by its exact
-    Hessian, a ``robust_loss`` by Triggs's correction, as in SciPy's ``least_squares``. Bounds are those of the
-    unknowns, through the normalised coordinates.
+    one serves for several steps, between which the Hessian learns from the gradients (BFGS, with Powell's damping),
+    until gradients no longer fall or a step fails. A ``regularizer`` enters by its exact Hessian, a ``robust_loss`` by
+    Triggs's correction, as in SciPy's ``least_squares``. Bounds are those of the unknowns, through the normalised
+    coordinates.
 
     The damping is relative to the largest curvature seen along each coordinate (Moré), and changes with the ratio of
     actual to predicted decrease (Nielsen). What Gauss-Newton leaves out, the second derivatives of the residuals, is
@@ -96,7 +96,7 @@ class LockstepLM(LocalMethod):
 
     @staticmethod
     def gradients_per_jacobian(unknowns: int) -> int:
-        """Return what an evaluation costs with so many unknowns, in values with gradient, as far as known beforehand.
+        """Return what an evaluation with a Jacobian costs, in values with gradient, as far as known beforehand.
 
         Example
         -------
