@@ -35,6 +35,7 @@ class CountingObjective:
         self._best = {"z": np.zeros((n, self.space.size)), "loss": np.full(n, np.inf)}
         self.evaluations = np.zeros(n, dtype=np.int64)
         self.values = np.zeros(n, dtype=np.int64)
+        self.jacobians = np.zeros(n, dtype=np.int64)
         self.non_finite = np.zeros(n, dtype=np.int64)
         self.compile_seconds = 0.0
 
@@ -61,6 +62,7 @@ class CountingObjective:
         self._compile("normal_equations", len(rows))
         xi, slope = self.space.to_xi_and_slope(z, self.problem_set.guess[rows])
         loss, gradient, hessian = self.problem_set.normal_equations(xi, rows)
+        np.add.at(self.jacobians, rows, 1)
         self._note(z, rows, loss)
         return loss, gradient * slope, hessian * slope[:, :, None] * slope[:, None, :]
 
@@ -120,6 +122,7 @@ class CountingObjective:
             solver=solver,
             non_finite=self.non_finite.copy(),
             values=self.values.copy(),
+            jacobians=self.jacobians.copy(),
         )
 
 

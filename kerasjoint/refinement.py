@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
+from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
-from kerasjoint.methods.lockstep_lm import LockstepLM
+from kerasjoint.methods.lockstep_lm import LockstepLM, in_gradients
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status, with_runs
 
 FIRST_STEP = 0.01
-# Where L-BFGS ends short with more unknowns than eight, and at most so many, Levenberg-Marquardt goes on for so long.
-MOST_UNKNOWNS, MOST_ITERATIONS = 40, 50
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -54,9 +53,9 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
         Where to start.
     method
         The local method, with its own settings, or its name. Default: ``LockstepLM()`` where it applies and the
-        unknowns are at most eight, else ``LockstepLBFGS(first_step=0.01)``, whose first trial step is short, since the
-        minimum sought is the one nearby. What the one leaves unconverged the other finishes; with up to 40 unknowns
-        50 iterations of ``LockstepLM``, which count as several evaluations each.
+        unknowns are at most eight, else ``LockstepHybrid(first_step=0.01)``, whose first trial step is short, since the
+        minimum sought is the one nearby, and whose Jacobians count as several evaluations each. What that leaves
+        unconverged ``LockstepLBFGS`` finishes.
 
     Returns
     -------
@@ -89,6 +88,7 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
         iterations=solution.iterations + refined.iterations,
         non_finite=solution.non_finite + refined.non_finite,
         values=solution.values + refined.values,
+        jacobians=solution.jacobians + refined.jacobians,
         confirmation=solution.confirmation,
         seconds=solution.seconds + refined.seconds,
         compile_seconds=solution.compile_seconds + refined.compile_seconds,
@@ -98,19 +98,16 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
 
 
 def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
-    """Refine by least squares or L-BFGS, whichever pays, and by the other what that leaves unconverged."""
-    other: LocalMethod = LockstepLBFGS(first_step=FIRST_STEP)
-    size, cost = problem_set.space.size, 1
+    """Refine by least squares where that pays, and by L-BFGS what is left unconverged."""
+    other = LockstepLBFGS(first_step=FIRST_STEP)
+    method: LocalMethod = LockstepHybrid(first_step=FIRST_STEP)
     if LockstepLM.pays_near_a_solution(problem_set):
-        refined = LockstepLM().solve(problem_set, start=start)
-    else:
-        refined = other.solve(problem_set, start=start)
-        if size > MOST_UNKNOWNS or not LockstepLM.applies_to(problem_set):
-            return refined
-        other, cost = LockstepLM(MOST_ITERATIONS), LockstepLM.gradients_per_jacobian(size)
+        method = LockstepLM()
+    elif not LockstepHybrid.changes_over(problem_set):
+        return other.solve(problem_set, start=start)
+    refined = in_gradients(method.solve(problem_set, start=start))
     left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS)))
     if not left.size:
         return refined
     again = other.solve(problem_set[left], start=refined.z[left])
-    again = replace(again, evaluations=again.evaluations * cost)
     return replace(with_runs(refined, left, again), solver=f"{refined.solver}, {again.solver}")

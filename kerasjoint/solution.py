@@ -24,7 +24,8 @@ from kerasjoint.uncertainty import Uncertainty, uncertainty_at
 
 FloatArray = NDArray[np.float64]
 
-ARRAYS = ("xi", "z", "loss", "status", "evaluations", "iterations", "non_finite", "values")
+COUNTS = ("evaluations", "iterations", "non_finite", "values", "jacobians")
+ARRAYS = ("xi", "z", "loss", "status", *COUNTS)
 CONFIRMATION = ("starts", "hits", "missed")
 
 
@@ -124,6 +125,8 @@ class Solution:
         Evaluations that were not finite, per instance, (n,).
     values
         How many of the evaluations were values without a gradient, which cost less, (n,).
+    jacobians
+        How many of them came with a Jacobian, which costs more where unknowns are many, (n,).
     confirmation
         What independent descents say about each best minimum; ``None`` if a method makes one descent only. The
         properties ``starts``, ``hits``, ``missed``, ``confirmed`` and ``minima`` give its parts.
@@ -150,14 +153,15 @@ class Solution:
     solver: str
     non_finite: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     values: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    jacobians: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     confirmation: Confirmation | None = None
     solved: NDArray[np.bool_] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give instances without counts of failures and of values zeros, and judge once which are solved."""
+        """Give instances without counts of failures, values and Jacobians zeros, and judge once which are solved."""
         if len(self.loss) != len(self.problem_set):
             raise ArgumentError("loss", f"{len(self.problem_set)} instances as in the problem set", len(self.loss))
-        for name in ("non_finite", "values"):
+        for name in ("non_finite", "values", "jacobians"):
             if len(getattr(self, name)) != len(self.loss):
                 object.__setattr__(self, name, np.zeros(len(self.loss), dtype=np.int64))
         object.__setattr__(self, "solved", self.problem_set.solved(self.loss, self.xi))
@@ -350,14 +354,11 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
         solutions[0],
         method=method or "best of " + ", ".join(one.method for one in solutions),
         last=Point(*(chosen.pop(f"last_{part}") for part in Point._fields)),
-        evaluations=np.sum([one.evaluations for one in solutions], axis=0),
-        iterations=np.sum([one.iterations for one in solutions], axis=0),
         seconds=sum(one.seconds for one in solutions),
         compile_seconds=sum(one.compile_seconds for one in solutions),
         solver=", ".join(dict.fromkeys(one.solver for one in solutions)),
-        non_finite=np.sum([one.non_finite for one in solutions], axis=0),
-        values=np.sum([one.values for one in solutions], axis=0),
         confirmation=None,
+        **{name: np.sum([getattr(one, name) for one in solutions], axis=0) for name in COUNTS},
         **chosen,  # type: ignore[arg-type]
     )
 
@@ -381,7 +382,7 @@ def with_runs(best: Solution, rows: NDArray[np.intp], found: Solution) -> Soluti
     names = ("xi", "z", "loss", "status")
     arrays = {name: getattr(best, name).copy() for name in names}
     keep_better(arrays, {name: getattr(found, name) for name in names}, rows)
-    counts = {name: getattr(best, name).copy() for name in ("evaluations", "iterations", "non_finite", "values")}
+    counts = {name: getattr(best, name).copy() for name in COUNTS}
     for name, count in counts.items():
         np.add.at(count, rows, getattr(found, name))
     return replace(

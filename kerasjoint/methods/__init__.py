@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kerasjoint.methods.cma_es import CMAES
     from kerasjoint.methods.differential_evolution import DifferentialEvolution
     from kerasjoint.methods.lbfgs import LBFGS
+    from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
     from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
     from kerasjoint.methods.lockstep_lm import LockstepLM
     from kerasjoint.methods.multi_level_single_linkage import MultiLevelSingleLinkage
@@ -29,6 +30,7 @@ METHODS = Registry(
         "lbfgs": (f"{_HERE}.lbfgs:LBFGS", "batched L-BFGS of TensorFlow Probability, every instance for itself"),
         "lockstep-lbfgs": (f"{_HERE}.lockstep_lbfgs:LockstepLBFGS", "batched L-BFGS, no instance waits for another"),
         "lockstep-lm": (f"{_HERE}.lockstep_lm:LockstepLM", "batched Levenberg-Marquardt, for sums of squares"),
+        "lockstep-hybrid": (f"{_HERE}.lockstep_hybrid:LockstepHybrid", "batched L-BFGS, then Levenberg-Marquardt"),
         "scipy-lbfgs": (f"{_HERE}.scipy_lbfgs:ScipyLBFGS", "SciPy's L-BFGS-B, one instance after the other"),
         "multi-start": (f"{_HERE}.multi_start:MultiStart", "batched L-BFGS from many random starts"),
         "basin-hopping": (f"{_HERE}.basin_hopping:BasinHopping", "SciPy's basin hopping with L-BFGS"),
@@ -64,6 +66,7 @@ __all__ = [
     "AmortizedMultiStart",
     "BasinHopping",
     "DifferentialEvolution",
+    "LockstepHybrid",
     "LockstepLBFGS",
     "LockstepLM",
     "MultiLevelSingleLinkage",

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from kerasjoint.checks import check_choice, check_count, check_options, check_seed
 from kerasjoint.methods.base import Method, check_positive, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import PROPOSED, RANDOM
+from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+from kerasjoint.methods.lockstep_lm import FEW_UNKNOWNS
 from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
@@ -54,9 +56,9 @@ class AmortizedMultiStart(Method):
        solved it proposes starts; these are screened, and the best refined. The next round draws its pairs from the
        proposals, and from a widened Gaussian around the better half of all refined estimates: solved instances teach
        the others. Rounds go on while instances look unsolved, and train where that costs less than more starts of the
-       same network would. What ends short in a long valley goes on by Levenberg-
-       Marquardt. Without a single tensor as prediction, of the observation's shape, or where the budget is too small
-       for 256 pairs, starts stay random.
+       same network would. With more than eight unknowns descents from starts change over to Levenberg-Marquardt
+       (``LockstepHybrid``), and what ends short in a long valley goes on by that in any case. Without a single tensor
+       as prediction, of the observation's shape, or where the budget is too small for 256 pairs, starts stay random.
     4. What is left serves the instances that are not confirmed yet. It ends when all are.
 
     A set of more than 64 MB is solved in slabs of some thousands of instances, each with a budget and a network of its
@@ -120,6 +122,7 @@ class AmortizedMultiStart(Method):
         self.covariance = check_choice("covariance", covariance, ("auto", *COVARIANCES))
         self._from_guess = LockstepLBFGS(max_iterations, tolerance=tolerance)
         self._from_start = LockstepLBFGS(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
+        self._with_many_unknowns = LockstepHybrid(max_iterations, tolerance=tolerance, first_step=FIRST_STEP)
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; ``seed`` draws the pairs, the initial weights and the starts."""
@@ -132,7 +135,9 @@ class AmortizedMultiStart(Method):
         budget = self.evaluations or max(FEWEST_EVALUATIONS, EVALUATIONS_PER_UNKNOWN * problem_set.space.size)
         network_seed = int(np.random.SeedSequence([seed, 3]).generate_state(1)[0] % 2**28)
         with stage(self.name, total=n) as done:
-            search = Search(problem_set, self._from_guess, self._from_start, budget, self.value_cost, self.seconds)
+            many = problem_set.space.size > FEW_UNKNOWNS
+            from_start = self._with_many_unknowns if many else self._from_start
+            search = Search(problem_set, self._from_guess, from_start, budget, self.value_cost, self.seconds)
 
             def report() -> None:
                 done(int(search.confirmation.confirmed.sum()))

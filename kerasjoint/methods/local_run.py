@@ -115,6 +115,18 @@ class LocalRun:
         self.status[rows] = status
         self._done(int(np.count_nonzero(self.status != Status.RUNNING)))
 
+    def resume(self, rows: Rows) -> tuple[Rows, FloatArray]:
+        """Let instances that ended run on where they are; return those that can, (k,), and their Hessians (k, d, d).
+
+        The Hessians are those of Gauss and Newton.
+        """
+        loss, gradient, hessian = self.objective.normal_equations(self.z[rows], rows)
+        going = initial_status(loss, gradient) == Status.RUNNING
+        rows = rows[going]
+        self.loss[rows], self.gradient[rows] = loss[going], gradient[going]
+        self.end(rows, Status.RUNNING)
+        return rows, hessian[going]
+
     def reach(self, rows: Rows, z: FloatArray, loss: FloatArray) -> None:
         """Record that the instances ``rows`` (m,) ended an iteration at ``z`` (m, d)."""
         evaluations = self.objective.evaluations[rows]

@@ -39,11 +39,11 @@ class LockstepLBFGS(QuasiNewtonMethod):
     name = "lockstep-lbfgs"
 
     def _advance(self, run: LocalRun) -> None:
-        active = _Active(run, run.movable, self.history_size, self.first_step)
+        active = ActiveLBFGS(run, run.movable, self.history_size, self.first_step)
         run_in_lockstep(run, active, self.tolerance, self.max_iterations)
 
 
-class _Active(ActiveInstances):
+class ActiveLBFGS(ActiveInstances):
     """The instances that are not done: iterate, history and line search of each, in arrays with m on axis 0."""
 
     def __init__(self, run: LocalRun, rows: NDArray[np.intp], history_size: int, first_step: float) -> None:

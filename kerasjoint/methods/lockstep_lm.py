@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +14,14 @@ from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.lockstep import ActiveInstances, run_in_lockstep
 from kerasjoint.methods.stopping import Stagnation, stalled_status
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Status
+from kerasjoint.solution import Solution, Status
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 EPSILON, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 FIRST_DAMPING, MOST_DAMPING = 1e-3, 1 / EPSILON
+FIRST_STEP = 1.0
 # A step counts as a decrease if the loss falls by this share of what the model expects, as in MINPACK.
 LEAST_RATIO = 1e-4
 # Smaller than that of L-BFGS: along a valley, steps that hardly change the loss still move the unknowns.
@@ -67,7 +70,7 @@ class LockstepLM(LocalMethod):
     name = "lockstep-lm"
     second_order = True
 
-    def __init__(self, max_iterations: int = 200, tolerance: float = 1e-12, first_step: float = 1.0) -> None:
+    def __init__(self, max_iterations: int = 200, tolerance: float = 1e-12, first_step: float = FIRST_STEP) -> None:
         super().__init__(max_iterations, tolerance)
         check_positive(first_step=first_step)
         self.first_step = first_step
@@ -106,15 +109,18 @@ class LockstepLM(LocalMethod):
         return max(-(-unknowns // UNKNOWNS_PER_GRADIENT), 1)
 
     def _advance(self, run: LocalRun) -> None:
-        active = _Active(run, run.movable, self.first_step)
+        assert run.hessian is not None
+        rows = run.movable
+        active = ActiveLM(run, rows, run.hessian[rows], self.first_step)
         run_in_lockstep(run, active, self.tolerance, self.max_iterations)
 
 
-class _Active(ActiveInstances):
+class ActiveLM(ActiveInstances):
     """The instances that are not done: iterate, quadratic model and damping of each, in arrays with m on axis 0."""
 
-    def __init__(self, run: LocalRun, rows: NDArray[np.intp], first_step: float) -> None:
-        assert run.hessian is not None
+    def __init__(
+        self, run: LocalRun, rows: NDArray[np.intp], hessian: FloatArray, first_step: float = FIRST_STEP
+    ) -> None:
         self.rows, self.z, self.loss, self.gradient = rows, run.z[rows], run.loss[rows], run.gradient[rows]
         m = len(rows)
         self.iterations = np.zeros(m, dtype=np.int64)
@@ -122,7 +128,7 @@ class _Active(ActiveInstances):
         self._damping, self._growth = np.full(m, FIRST_DAMPING), np.full(m, 2.0)
         self._scale = np.zeros_like(self.z)
         self._curvatures, self._axes = np.zeros_like(self.z), np.zeros((m, *self.z.shape[1:] * 2))
-        self._hessian = run.hessian[rows]
+        self._hessian = hessian.copy()
         # What the second derivatives of the residuals add to the Hessian, and where that is believed.
         self._rest, self._believed = np.zeros_like(self._hessian), np.zeros(m, dtype=bool)
         self._dear = self.z.shape[1] > FEW_UNKNOWNS
@@ -252,3 +258,14 @@ class _Active(ActiveInstances):
         """Give coordinates without curvature the scale of the others."""
         largest = scale.max(axis=1, keepdims=True)
         return np.where(scale > 0, scale, np.where(largest > 0, largest, 1.0))
+
+
+def in_gradients(solution: Solution) -> Solution:
+    """Return a solution with its evaluations counted in values with gradient: one with a Jacobian as several.
+
+    Example
+    -------
+    >>> in_gradients(LockstepLM().solve(problem_set)).evaluations
+    """
+    extra = LockstepLM.gradients_per_jacobian(solution.problem_set.space.size) - 1
+    return replace(solution, evaluations=solution.evaluations + extra * solution.jacobians)

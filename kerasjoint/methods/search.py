@@ -15,7 +15,8 @@ from kerasjoint.confirmation import SERVED_BETTER, Confirmation
 from kerasjoint.counting import History
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.descents import Descents
-from kerasjoint.methods.lockstep_lm import LockstepLM
+from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
+from kerasjoint.methods.lockstep_lm import LockstepLM, in_gradients
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution, Status, with_runs
@@ -87,7 +88,10 @@ class Search:
         self.problem_set, self._from_start = problem_set, from_start
         self._short = copy(from_start)
         self._short.max_iterations = min(SHORT, from_start.max_iterations)
-        self._longer = from_guess
+        # What goes on where a short descent led.
+        self._onwards, self._longer = from_start, from_guess
+        if isinstance(from_start, LockstepHybrid) and from_start.changes_over(problem_set):
+            self._onwards = from_start.second_half
         self._evaluations, self._value_cost = evaluations, value_cost
         self._seconds = np.inf if seconds is None else seconds
         run = from_guess.run(problem_set)
@@ -181,7 +185,8 @@ class Search:
         if not owners.size:
             self._record()
             return lowest[rows]
-        found = self._from_start.solve(problem_set[owners], start=starts)
+        method = self._onwards if plan.shorts else self._from_start
+        found = in_gradients(method.solve(problem_set[owners], start=starts))
         self._count += len(owners)
         self._descent_evaluations += float(found.evaluations.sum())
         self._estimates.append((found.z, found.loss))
@@ -212,7 +217,7 @@ class Search:
         while (rows := self._short_ends(cost * method.max_iterations)).size:
             before = self.best.loss[rows]
             found = method.solve(self.problem_set[rows], start=self.best.z[rows])
-            found = replace(found, evaluations=found.evaluations * cost)
+            found = in_gradients(found)
             self.best = with_runs(self.best, rows, found)
             self._polished[rows] = self.best.loss[rows]
             self._gaining[rows] = ~self._descents.scale.near(self.best.loss[rows, None], before[:, None], rows)[:, 0]

@@ -116,7 +116,8 @@ def test_a_run_leaves_nothing_behind_for_the_next(problem_sets, solved, method: 
 
 
 @pytest.mark.parametrize(
-    "method", ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "lockstep-lm", "scipy-lbfgs"]
+    "method",
+    ["reparameterized", "supervised", "lbfgs", "lockstep-lbfgs", "lockstep-lm", "lockstep-hybrid", "scipy-lbfgs"],
 )
 def test_a_second_problem_set_of_equal_shapes_traces_nothing(method: str) -> None:
     problem, options = TracedSampled(), SMALL if method in LEARNERS else {}
