@@ -8,21 +8,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.checks import check_count, check_seed
+from kerasjoint.checks import check_choice, check_count, check_seed
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import RANDOM, Descents
+from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
+from kerasjoint.methods.lockstep_lm import in_gradients
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution, with_runs
 
 # About so many runs of an instance are in memory together: the slabs of large sets are smaller accordingly.
 RUNS_TOGETHER = 16
+LOCAL_METHODS = {method.name: method for method in (LockstepLBFGS, LockstepHybrid)}
 
 
 class MultiStart(Method):
-    """``LockstepLBFGS`` from the guess and then from random starts, instance by instance; the best is kept.
+    """L-BFGS from the guess and then from random starts, instance by instance; the best is kept.
 
     What an instance gets does not depend on the others, but for the odds that minima were missed. Starts come from the
     problem's ``prior``. Without one they are uniform between two bounds, and normal around the guess, with ``scale`` as
@@ -35,6 +38,8 @@ class MultiStart(Method):
         epochs of joint optimisation plus the evaluations of its refinement make the comparison a fair one.
     max_iterations, history_size, tolerance
         Of each run, as in ``LocalMethod``.
+    local_method
+        What runs: ``"lockstep-lbfgs"``, or ``"lockstep-hybrid"``, of which a Jacobian counts as several evaluations.
 
     Example
     -------
@@ -44,10 +49,16 @@ class MultiStart(Method):
     name = "multi-start"
 
     def __init__(
-        self, evaluations: int = 1000, max_iterations: int = 200, history_size: int = 10, tolerance: float = 1e-12
+        self,
+        evaluations: int = 1000,
+        max_iterations: int = 200,
+        history_size: int = 10,
+        tolerance: float = 1e-12,
+        local_method: str = LockstepLBFGS.name,
     ) -> None:
         self.evaluations = check_count("evaluations", evaluations)
-        self._local = LockstepLBFGS(max_iterations, history_size, tolerance)
+        local = LOCAL_METHODS[check_choice("local_method", local_method, tuple(LOCAL_METHODS))]
+        self._local = local(max_iterations, history_size, tolerance)
 
     def solve(self, problem_set: ProblemSet, seed: int = 0) -> Solution:
         """Solve all instances; see ``Method.solve``."""
@@ -56,14 +67,14 @@ class MultiStart(Method):
         if len(parts) > 1:
             return solve_slabs_alone(self, problem_set, parts, seed)
         run = self._local.run(problem_set)
-        best = run.solution(self._local.name, type(self._local).__name__)
+        best = in_gradients(run.solution(self._local.name, type(self._local).__name__))
         first, history = best.history.iloc[:1], History(problem_set)
         descents, runs = Descents(best, run.at_start), np.ones(n, dtype=np.int64)
         history.record(1, float(best.evaluations.mean()), best.seconds, best.z, best.loss)
         with stage(self.name, total=n * self.evaluations) as done:
             while (copies := self._copies(best.evaluations, runs)).any():
                 rows, starts = _starts(problem_set, seed, runs, copies)
-                found = self._local.solve(problem_set[rows], start=starts)
+                found = in_gradients(self._local.solve(problem_set[rows], start=starts))
                 descents.add(rows, found, RANDOM)
                 best, runs = with_runs(best, rows, found), runs + copies
                 history.record(int(runs.max()), float(best.evaluations.mean()), best.seconds, best.z, best.loss)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import assert_same_bits
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Unknown
-from kerasjoint.methods import LockstepLBFGS, MultiStart
+from kerasjoint.methods import LockstepHybrid, LockstepLBFGS, MultiStart
 
 BUDGET = 200
 
@@ -33,6 +33,31 @@ def test_the_budget_is_used_and_hardly_exceeded(waves: ProblemSet) -> None:
     assert solution.evaluations.mean() < 1.3 * BUDGET
     one = MultiStart(1).solve(waves)
     assert_same_bits(one, LockstepLBFGS().solve(waves))
+
+
+class Bent(InverseProblem):
+    """Nine unknowns of very different weight: long valleys."""
+
+    unknowns = (Unknown("u", shape=(9,), scale=1.0),)
+
+    def forward(self, xi, x):
+        return (xi["u"] + 0.3 * tf.sin(3 * tf.roll(xi["u"], 1, axis=1))) * np.logspace(0, -3, 9)
+
+
+def test_runs_may_change_over_and_pay_for_their_jacobians() -> None:
+    y = Bent().simulate(np.random.default_rng(0).normal(size=(4, 9)), {})
+    problem_set = ProblemSet(Bent(), {}, y)
+    many = MultiStart(BUDGET, local_method="lockstep-hybrid").solve(problem_set)
+    assert (many.evaluations >= BUDGET).all()
+    assert (many.evaluations > many.jacobians * 3).all()
+    one = MultiStart(1, local_method="lockstep-hybrid").solve(problem_set)
+    alone = LockstepHybrid().solve(problem_set)
+    np.testing.assert_array_equal(one.xi, alone.xi)
+    # Nine unknowns: a Jacobian counts as three.
+    np.testing.assert_array_equal(one.evaluations, alone.evaluations + 2 * alone.jacobians)
+    assert (alone.jacobians > 0).all()
+    with pytest.raises(ArgumentError, match="local_method: expected one of lockstep-lbfgs, lockstep-hybrid"):
+        MultiStart(local_method="lbfgs")
 
 
 def test_seeds_make_the_starts(waves: ProblemSet) -> None:
