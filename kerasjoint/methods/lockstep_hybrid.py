@@ -41,7 +41,7 @@ class LockstepHybrid(QuasiNewtonMethod):
 
     Example
     -------
-    >>> LockstepHybrid(first_step=0.1).solve(problem_set, start=starts)
+    >>> LockstepHybrid(first_step=0.1).solve(problem_set).status
     """
 
     name = "lockstep-hybrid"
