@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.plot.arguments import axes_of, check_frame, check_over, few_ticks, solutions_by_name
-from kerasjoint.plot.styles import base_of, method_styles
+from kerasjoint.plot.styles import curve_of, method_styles
 from kerasjoint.summary import cost_of, fraction
 
 FloatArray = NDArray[np.float64]
@@ -53,9 +53,9 @@ def solved(solutions: Any, over: str = "evaluations", *, ax: Axes | None = None)
         column = "cost" if over == "evaluations" else "seconds"
         needed = ("method", column, "solved", "solved_low", "solved_high")
         table = check_frame("solutions", solutions, needed, BUDGETS)
-        bases = table["method"].map(base_of)
-        points = {base: table[bases == base].sort_values(column) for base in dict.fromkeys(bases)}
-        places = {base: part[column] for base, part in points.items()}
+        curves = table["method"].map(curve_of)
+        points = {curve: table[curves == curve].sort_values(column) for curve in dict.fromkeys(curves)}
+        places = {curve: part[column] for curve, part in points.items()}
     else:
         named = solutions_by_name(solutions)
         for name, one in named.items():
@@ -74,8 +74,8 @@ def solved(solutions: Any, over: str = "evaluations", *, ax: Axes | None = None)
         if name in lines:
             axes.plot(lines[name][over], lines[name]["solved"], color=colour, ls=style["linestyle"], lw=1)
         axes.errorbar(
-            places[name], part["solved"], yerr=spread, marker=style["marker"], ms=4.5, lw=1.2, capsize=2, color=colour,
-            label=name,
+            places[name], part["solved"], yerr=spread, marker=style["marker"], ms=4.5, ls=style["linestyle"],
+            lw=1.2, capsize=2, color=colour, label=name,
         )  # fmt: skip
     axes.set(xscale="log", yscale="linear", ylim=(-0.03, 1.03), xlabel=label, ylabel="solved")
     few_ticks(axes)

@@ -46,6 +46,20 @@ def base_of(label: str) -> str:
     return place + colon + name.partition("@")[0]
 
 
+def curve_of(label: str) -> str:
+    """Return what a budget is a point of: the method, with its variant but for the number that this begins with.
+
+    Example
+    -------
+    >>> curve_of("multi-start@150"), curve_of("multi-start@150-hybrid")
+    ('multi-start', 'multi-start@hybrid')
+    """
+    base = base_of(label)
+    variant = label.partition(" + ")[0].removeprefix(base).removeprefix("@")
+    other = variant.lstrip("0123456789").removeprefix("-")
+    return f"{base}@{other}" if other else base
+
+
 def method_styles(labels: Iterable[str]) -> Styles:
     """Return colour, marker and dashes of each method, by label.
 

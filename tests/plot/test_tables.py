@@ -104,6 +104,18 @@ def test_budgets_are_points_of_one_line_a_method() -> None:
     np.testing.assert_allclose(spread[0][:, 1], [0.1, 0.9])
 
 
+def test_variants_that_are_no_budgets_have_lines_of_their_own() -> None:
+    names = ["multi-start@50", "multi-start@50-hybrid", "multi-start@150-hybrid"]
+    table = pd.DataFrame({"method": names, "cost": [50.0, 60.0, 160.0], "solved": 0.5})
+    axes = plot.solved(table.assign(seconds=1.0, solved_low=0.1, solved_high=0.9))
+    lines = {container.get_label(): container.lines[0] for container in axes.containers}
+    assert {name: line.get_xdata().tolist() for name, line in lines.items()} == {
+        "multi-start": [50],
+        "multi-start@hybrid": [60, 160],
+    }
+    assert len({line.get_linestyle() for line in lines.values()}) == 2
+
+
 def test_a_comparison_is_drawn_as_it_is() -> None:
     frame = pd.DataFrame([{"method": "lbfgs"} | compared(0.0, 0.0), {"method": "mine"} | compared(0.625, 0.125)])
     frame.attrs["reference"] = "lbfgs"
