@@ -14,7 +14,7 @@ from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.lockstep_lm import LockstepLM, in_gradients
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, Status, with_runs
+from kerasjoint.solution import COUNTS, Solution, Status, with_runs
 
 FIRST_STEP = 0.01
 
@@ -84,11 +84,7 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     return replace(
         refined,
         method=f"{solution.method} + refine",
-        evaluations=solution.evaluations + refined.evaluations,
-        iterations=solution.iterations + refined.iterations,
-        non_finite=solution.non_finite + refined.non_finite,
-        values=solution.values + refined.values,
-        jacobians=solution.jacobians + refined.jacobians,
+        **{name: getattr(solution, name) + getattr(refined, name) for name in COUNTS},
         confirmation=solution.confirmation,
         seconds=solution.seconds + refined.seconds,
         compile_seconds=solution.compile_seconds + refined.compile_seconds,

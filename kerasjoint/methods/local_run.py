@@ -124,7 +124,7 @@ class LocalRun:
         going = initial_status(loss, gradient) == Status.RUNNING
         rows = rows[going]
         self.loss[rows], self.gradient[rows] = loss[going], gradient[going]
-        self.end(rows, Status.RUNNING)
+        self.status[rows] = Status.RUNNING
         return rows, hessian[going]
 
     def reach(self, rows: Rows, z: FloatArray, loss: FloatArray) -> None:

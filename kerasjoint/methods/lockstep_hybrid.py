@@ -78,11 +78,10 @@ class LockstepHybrid(QuasiNewtonMethod):
         return max((self.max_iterations - self.changeover) // WORTH, 1)
 
     def _advance(self, run: LocalRun) -> None:
-        left = max(self.max_iterations - self.changeover, 0)
-        left = left if self.changes_over(run.objective.problem_set) else 0
+        changes_over = self.max_iterations > self.changeover and self.changes_over(run.objective.problem_set)
         active: ActiveInstances = ActiveLBFGS(run, run.movable, self.history_size, self.first_step)
-        run_in_lockstep(run, active, self.tolerance, self.max_iterations - left)
+        run_in_lockstep(run, active, self.tolerance, self.changeover if changes_over else self.max_iterations)
         rows = np.flatnonzero(np.isin(run.status, (Status.ITERATIONS, Status.FAILED)))
-        if left and rows.size:
+        if changes_over and rows.size:
             active = ActiveLM(run, *run.resume(rows))
             run_in_lockstep(run, active, self.tolerance, self._second_order_iterations)

@@ -106,7 +106,7 @@ class LockstepLM(LocalMethod):
         >>> LockstepLM.gradients_per_jacobian(40)
         10
         """
-        return max(-(-unknowns // UNKNOWNS_PER_GRADIENT), 1)
+        return 1 if unknowns <= FEW_UNKNOWNS else -(-unknowns // UNKNOWNS_PER_GRADIENT)
 
     def _advance(self, run: LocalRun) -> None:
         assert run.hessian is not None
@@ -128,7 +128,7 @@ class ActiveLM(ActiveInstances):
         self._damping, self._growth = np.full(m, FIRST_DAMPING), np.full(m, 2.0)
         self._scale = np.zeros_like(self.z)
         self._curvatures, self._axes = np.zeros_like(self.z), np.zeros((m, *self.z.shape[1:] * 2))
-        self._hessian = hessian.copy()
+        self._hessian = hessian
         # What the second derivatives of the residuals add to the Hessian, and where that is believed.
         self._rest, self._believed = np.zeros_like(self._hessian), np.zeros(m, dtype=bool)
         self._dear = self.z.shape[1] > FEW_UNKNOWNS

@@ -216,8 +216,7 @@ class Search:
         method, cost = (POLISHING, LockstepLM.gradients_per_jacobian(size)) if second_order else (self._longer, 1)
         while (rows := self._short_ends(cost * method.max_iterations)).size:
             before = self.best.loss[rows]
-            found = method.solve(self.problem_set[rows], start=self.best.z[rows])
-            found = in_gradients(found)
+            found = in_gradients(method.solve(self.problem_set[rows], start=self.best.z[rows]))
             self.best = with_runs(self.best, rows, found)
             self._polished[rows] = self.best.loss[rows]
             self._gaining[rows] = ~self._descents.scale.near(self.best.loss[rows, None], before[:, None], rows)[:, 0]
