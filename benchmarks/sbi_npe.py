@@ -57,7 +57,7 @@ class SbiNPE(AmortizedMultiStart):
             examples = problem_set.problem.sample_training(count, int(generator.integers(2**31)))
             search.count_values(np.arange(count) % len(problem_set))
             flow = _Flow(problem_set, examples, self.flow, self.epochs)
-            self._finish(search, flow, PROPOSED, generator)
+            self._finish(search, {PROPOSED: flow}, generator)
         return search.solution(self.name, type(self).__name__)
 
 
