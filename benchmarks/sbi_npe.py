@@ -15,7 +15,6 @@ from sbi.inference import NPE
 from kerasjoint.checks import check_choice, check_count
 from kerasjoint.methods import AmortizedMultiStart
 from kerasjoint.methods.descents import PROPOSED
-from kerasjoint.methods.search import Search
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import Solution
 
@@ -51,7 +50,7 @@ class SbiNPE(AmortizedMultiStart):
         torch.manual_seed(seed)
         generator = np.random.default_rng(np.random.SeedSequence([seed, 2]))
         assert self.evaluations is not None
-        search = Search(problem_set, self._from_guess, self._from_start, self.evaluations, self.value_cost)
+        search = self._begin(problem_set, self.evaluations)
         if search.open.size:
             count = min(int(PAIRS_SHARE * search.left / self.value_cost), MOST_PAIRS)
             examples = problem_set.problem.sample_training(count, int(generator.integers(2**31)))

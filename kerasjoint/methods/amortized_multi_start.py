@@ -135,9 +135,7 @@ class AmortizedMultiStart(Method):
         budget = self.evaluations or max(FEWEST_EVALUATIONS, EVALUATIONS_PER_UNKNOWN * problem_set.space.size)
         network_seed = int(np.random.SeedSequence([seed, 3]).generate_state(1)[0] % 2**28)
         with stage(self.name, total=n) as done:
-            many = problem_set.space.size > FEW_UNKNOWNS
-            from_start = self._with_many_unknowns if many else self._from_start
-            search = Search(problem_set, self._from_guess, from_start, budget, self.value_cost, self.seconds)
+            search = self._begin(problem_set, budget)
 
             def report() -> None:
                 done(int(search.confirmation.confirmed.sum()))
@@ -161,6 +159,11 @@ class AmortizedMultiStart(Method):
     def _settings(self) -> dict[str, Any]:
         names = "network", "network_options", "components", "covariance"
         return {name: getattr(self, name) for name in names}
+
+    def _begin(self, problem_set: ProblemSet, budget: int) -> Search:
+        """Descend from the guess."""
+        from_start = self._with_many_unknowns if problem_set.space.size > FEW_UNKNOWNS else self._from_start
+        return Search(problem_set, self._from_guess, from_start, budget, self.value_cost, self.seconds)
 
     def _pairs(self, search: Search, steps: int) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once.
