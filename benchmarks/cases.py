@@ -89,6 +89,7 @@ CASES = (
                 Contender(
                     "kerasjoint LockstepLBFGS", "near:refinement", {"problem": problem, "method": "LockstepLBFGS"}
                 ),
+                Contender("SciPy least_squares loop, same Jacobians", "near:scipy_least_squares", {"problem": problem}),
             ),
             repetitions=3,
         )

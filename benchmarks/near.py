@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from scipy.optimize import least_squares
 
-from kerasjoint import methods
+from kerasjoint import ProblemSet, methods
 from kerasjoint.problems import PROBLEMS
 
 SEED = 1
@@ -20,9 +22,7 @@ ITERATIONS = 1500
 
 def refinement(data: Path, n: int, problem: str, method: str) -> Callable[[], dict[str, Any]]:
     """Solve n instances of a problem by a local method, from the true unknowns plus noise."""
-    problem_set = PROBLEMS.load(problem)().sample(n, SEED)
-    truth = problem_set.space.to_z(problem_set.truth, problem_set.guess)
-    near = truth + NOISE * np.random.default_rng(SEED).normal(size=truth.shape)
+    problem_set, near = _near(problem, n)
 
     def run() -> dict[str, Any]:
         solution = getattr(methods, method)(ITERATIONS, first_step=0.01).solve(problem_set, start=near)
@@ -33,3 +33,43 @@ def refinement(data: Path, n: int, problem: str, method: str) -> Callable[[], di
         }
 
     return run
+
+
+def scipy_least_squares(data: Path, n: int, problem: str) -> Callable[[], dict[str, Any]]:
+    """Solve n instances one after the other by SciPy, with the same simulator and Jacobians."""
+    problem_set, near = _near(problem, n)
+    space, evaluator = problem_set.space, problem_set.evaluator
+
+    def solve(i: int) -> tuple[np.ndarray, int]:
+        row, one = np.array([i]), problem_set[i]
+        y, x = tf.constant(one.y), {name: tf.constant(array) for name, array in one.x.items()}
+
+        def residuals(z: np.ndarray) -> np.ndarray:
+            prediction = evaluator.predict(space.to_xi(z[None], one.guess), one.x)
+            return np.asarray(one.problem.residuals(tf.constant(prediction), y, x)).reshape(-1)
+
+        def jacobian(z: np.ndarray) -> np.ndarray:
+            xi, slope = space.to_xi_and_slope(z[None], one.guess)
+            return evaluator.weighted_jacobian(xi, problem_set.data, row)[1][0] * slope
+
+        found = least_squares(residuals, near[i], jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        return space.to_xi(found.x[None], one.guess)[0], found.nfev + found.njev
+
+    def run() -> dict[str, Any]:
+        found = [solve(i) for i in range(n)]
+        xi = np.stack([point for point, _ in found])
+        loss = problem_set.objective(xi)
+        return {
+            "solved": problem_set.problem.solved(loss, xi, problem_set).mean(),
+            "evaluations": np.mean([count for _, count in found]),
+            "median loss": np.median(loss),
+        }
+
+    return run
+
+
+def _near(problem: str, n: int) -> tuple[ProblemSet, np.ndarray]:
+    """Return n instances, and starts (n, d) close to their true unknowns."""
+    problem_set = PROBLEMS.load(problem)().sample(n, SEED)
+    truth = problem_set.space.to_z(problem_set.truth, problem_set.guess)
+    return problem_set, truth + NOISE * np.random.default_rng(SEED).normal(size=truth.shape)
