@@ -38,6 +38,17 @@ def check_client(client: Any) -> Any:
     return client
 
 
+def count_workers(client: Any) -> int:
+    """Return how many workers a client's cluster has."""
+    from distributed import CancelledError
+
+    address = check_client(client).scheduler.address
+    try:
+        return len(client.nthreads())
+    except (OSError, CancelledError) as error:
+        raise ClusterError(f"the scheduler {address} was lost") from error
+
+
 def check_workers(client: Any) -> None:
     """Refuse a cluster with workers of another version of kerasjoint, or without it, by their addresses."""
     own = version("kerasjoint")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerasjoint.checks import check_count
-from kerasjoint.cluster import check_client, run_on_workers
+from kerasjoint.cluster import count_workers, run_on_workers
 from kerasjoint.errors import ArgumentError
 from kerasjoint.joining import Part, join
 from kerasjoint.methods.base import LocalMethod, Method
@@ -48,7 +48,7 @@ def solve_in_shards(
     Solution
         Of all instances. ``compile_seconds`` are the most of any shard, ``seconds`` the others that passed here.
     """
-    n, workers = len(problem_set), max(len(check_client(client).nthreads()), 1)
+    n, workers = len(problem_set), max(count_workers(client), 1)
     if shard is None and not isinstance(method, LocalMethod):
         expected = (
             f"how many instances to solve together, since those of {method.name} learn from one another: "

@@ -52,6 +52,15 @@ def test_the_truth_is_evaluated_on_the_workers(client, monkeypatch):
     assert parts.solved.all()
 
 
+def test_a_scheduler_that_was_lost_unnoticed_is_named(client, monkeypatch):
+    def nthreads():
+        raise OSError("Timed out trying to connect")
+
+    monkeypatch.setattr(client, "nthreads", nthreads)
+    with pytest.raises(ClusterError, match=f"the scheduler {client.scheduler.address} was lost"):
+        solve(decay_set(Decay(), n=3), LockstepLBFGS(), client=client)
+
+
 def test_a_method_whose_instances_learn_from_one_another_needs_the_size_of_a_shard(client):
     problem_set = decay_set(Decay(), n=8)
     with pytest.raises(ArgumentError, match="shard: expected how many instances to solve together, since those of rep"):
