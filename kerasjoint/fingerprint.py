@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import hashlib
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from kerasjoint.libraries import LIBRARIES
+from kerasjoint.user_code import SCALARS, globals_of, is_of_library, is_of_user, is_plain
 
 # Libraries whose objects have hidden or changing state; a problem that holds one equals itself alone.
 OPAQUE = ("jax", "jaxlib", "keras", "tensorflow", "torch", "_thread", "threading", "weakref")
-
-SCALARS = (type(None), bool, int, float, complex, str, bytes)
 
 _known: WeakKeyDictionary[Any, tuple[str, dict[str, str]]] = WeakKeyDictionary()
 
@@ -61,14 +60,8 @@ def _constant_fingerprints(problem: Any) -> dict[str, str]:
     return {
         name: data_fingerprint(value)
         for name, value in _constants(problem).items()
-        if name not in assigned and _is_plain(value)
+        if name not in assigned and is_plain(value)
     }
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, (*SCALARS, np.ndarray, np.generic)) or type(value).__name__ == "EagerTensor"
 
 
 def _assigned(base: type) -> Iterator[str]:
@@ -98,12 +91,14 @@ def _constants(value: Any) -> dict[str, Any]:
 
 def _is_written(name: str, value: Any) -> bool:
     """Whether a class attribute is the user's, not one that Python adds, some of them late (``__slotnames__``)."""
+    if name == "_abc_impl":
+        return False
     return not (name.startswith("__") and name.endswith("__")) or isinstance(value, types.FunctionType)
 
 
 def _class_content(base: type) -> tuple[Any, ...]:
     """Return a class and, where it may change while Python runs, its code and constants."""
-    if _is_of_library(base.__module__) or base.__module__ == "builtins":
+    if is_of_library(base.__module__) or base.__module__ == "builtins":
         return (base,)
     return base, {name: value for name, value in vars(base).items() if _is_written(name, value)}
 
@@ -128,6 +123,8 @@ class _Digest:
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
         self._open: list[Any] = []
+        # By address; each is kept alive.
+        self._functions: dict[int, tuple[int, types.FunctionType]] = {}
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -152,6 +149,8 @@ class _Digest:
         if value is ... or isinstance(value, SCALARS):
             self._write(type(value).__name__, value if isinstance(value, bytes) else repr(value))
         elif type(value).__name__ == "EagerTensor" or isinstance(value, (np.ndarray, np.generic)):
+            if np.ma.isMaskedArray(value):
+                self._array(np.ma.getmaskarray(value))
             self._array(value.numpy() if type(value).__name__ == "EagerTensor" else np.asarray(value))
         elif isinstance(value, Mapping):
             self._all("mapping", (part for item in value.items() for part in item))
@@ -184,17 +183,7 @@ class _Digest:
     def _object(self, value: Any) -> None:
         function = _function_behind(value)
         if function is not None:
-            cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
-            defaults = (function.__defaults__, function.__kwdefaults__)
-            parts = (
-                function.__module__,
-                function.__qualname__,
-                function.__code__,
-                defaults,
-                cells,
-                _globals_of(function),
-            )
-            self._all("function", parts)
+            self._function(function)
             if isinstance(value, types.MethodType):
                 self.feed(value.__self__)
         elif isinstance(value, partial):
@@ -203,18 +192,37 @@ class _Digest:
             self._all("property", (value.fget, value.fset))
         elif _is_opaque(value):
             self._write("opaque", uuid4().hex)
-        elif hasattr(value, "__dict__"):
-            self._all("object", (*map(_class_content, type(value).__mro__[:-1]), _constants(value)))
+        elif _is_of_pandas(value):
+            self._all("pandas", (type(value), *_pandas_content(value)))
+        elif hasattr(value, "__dict__") and not _reduces_itself(type(value)):
+            content = (*map(_class_content, type(value).__mro__[:-1]), _constants(value))
+            slots = _slots(value)
+            self._all("object", (*content, slots) if slots else content)
         else:
             self._reduced(value)
 
+    def _function(self, function: types.FunctionType) -> None:
+        if id(function) in self._functions:
+            self._write("function again", self._functions[id(function)][0])
+            return
+        self._functions[id(function)] = len(self._functions), function
+        cells = [cell.cell_contents for cell in function.__closure__ or () if _is_set(cell)]
+        defaults = (function.__defaults__, function.__kwdefaults__)
+        names = function.__module__, function.__qualname__
+        self._all("function", (*names, function.__code__, defaults, cells, globals_of(function)))
+
     def _reduced(self, value: Any) -> None:
-        """Feed what a value without attributes would be pickled as."""
+        """Feed what a value would be pickled as."""
         try:
-            reduced = value.__reduce_ex__(2)
+            reduce = copyreg.dispatch_table.get(type(value))
+            reduced = value.__reduce_ex__(2) if reduce is None else reduce(value)
         except (TypeError, AttributeError):
             reduced = uuid4().hex
-        self._all("reduced", (type(value), reduced if isinstance(reduced, str) else [*reduced[:3]]))
+        if not isinstance(reduced, str):
+            # Items of lists and mappings follow the state.
+            items = [list(part) for part in reduced[3:5] if part is not None]
+            reduced = [*reduced[:3], *items]
+        self._all("reduced", (type(value), reduced))
 
 
 def _function_behind(value: Any) -> types.FunctionType | None:
@@ -224,32 +232,44 @@ def _function_behind(value: Any) -> types.FunctionType | None:
     return value if isinstance(value, types.FunctionType) else None
 
 
-def _globals_of(function: types.FunctionType) -> dict[str, Any]:
-    """Return the constants and functions of its module that a user's function names: a notebook may change them.
-
-    Lists and mappings, and numbers that the function itself assigns, are not: they count and record.
-    """
-    known = function.__globals__
-    if _is_of_library(function.__module__) or (function.__module__ or "").partition(".")[0] == "kerasjoint":
-        return {}
-    named = {name: known[name] for name in sorted(_names_in(function.__code__)) if name in known}
+def _slots(value: Any) -> dict[str, Any]:
+    """Return what an object keeps in slots."""
+    names = [slot for base in type(value).__mro__ for slot in _as_tuple(vars(base).get("__slots__", ()))]
     return {
-        name: value
-        for name, value in named.items()
-        if _is_plain(value) or (isinstance(value, types.FunctionType) and value.__globals__ is known)
+        name: getattr(value, name)
+        for name in sorted(set(names) - {"__dict__", "__weakref__"})
+        if not name.startswith("__") and hasattr(value, name)
     }
 
 
-@lru_cache(maxsize=1024)
-def _names_in(code: types.CodeType) -> set[str]:
-    inside = (_names_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
-    stored = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_GLOBAL"}
-    return set(code.co_names).union(*inside) - stored
+def _as_tuple(slots: Any) -> tuple[str, ...]:
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def _is_of_library(module: str | None) -> bool:
-    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return file.startswith(LIBRARIES)
+def _reduces_itself(kind: type) -> bool:
+    """Whether a class of a library or of Python says itself what its objects consist of."""
+    owner = next(base for base in kind.__mro__ if "__reduce__" in vars(base) or "__reduce_ex__" in vars(base))
+    return owner is not object and not is_of_user(owner.__module__)
+
+
+def _is_of_pandas(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series, pandas.Index))
+
+
+def _pandas_content(value: Any) -> tuple[Any, ...]:
+    """Return names, dtypes and a digest of each row, index included."""
+    from pandas import DataFrame
+    from pandas.util import hash_pandas_object
+
+    if isinstance(value, DataFrame):
+        names = [*value.columns, *value.index.names, *map(str, value.dtypes)]
+    else:
+        names = [value.name, str(value.dtype)]
+    try:
+        return names, hash_pandas_object(value).to_numpy()
+    except TypeError:
+        return (uuid4().hex,)
 
 
 def _is_set(cell: types.CellType) -> bool:
