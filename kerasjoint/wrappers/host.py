@@ -29,10 +29,16 @@ class Layout:
     floating: tuple[int, ...]
     dtype: tf.DType
     leading: int
+    shared: frozenset[int]
 
     def pack(self, leaves: Sequence[Array]) -> tuple[Any, ...]:
         """Return the arguments that the user's function takes."""
         return tf.nest.pack_sequence_as(self.structure, leaves)
+
+    def split(self, leaves: Sequence[Array]) -> list[bool]:
+        """Return which leaves hold one entry for each instance, (n, ...)."""
+        n = leaves[self.leading].shape[:1]
+        return [array.shape[:1] == n and k not in self.shared for k, array in enumerate(leaves)]
 
 
 class HostFunction(WrappedFunction):
@@ -80,10 +86,13 @@ class HostFunction(WrappedFunction):
         """Call the function directly when eager; otherwise add it to the graph."""
         tensors = as_tensors(self.label, tf.nest.flatten(arguments))
         floating = tuple(k for k, tensor in enumerate(tensors) if tensor.dtype.is_floating)
-        leading = next((k for k in floating if tensors[k].shape.rank != 0), None)
-        if leading is None:
+        shared = self._isolation.shared(tensors)
+        candidates = [k for k in floating if tensors[k].shape.rank != 0]
+        if not candidates:
             raise ArgumentError(self.label, "a floating-point argument of shape (n, ...)", "scalars only")
-        layout = Layout(tf.nest.map_structure(lambda _: 0, arguments), floating, tensors[floating[0]].dtype, leading)
+        leading = next((k for k in candidates if k not in shared), candidates[0])
+        structure, dtype = tf.nest.map_structure(lambda _: 0, arguments), tensors[floating[0]].dtype
+        layout = Layout(structure, floating, dtype, leading, shared - {leading})
 
         @tf.custom_gradient
         def evaluate(*inputs: tf.Tensor) -> tuple[Any, Callable[..., list[tf.Tensor | None]]]:
@@ -107,7 +116,7 @@ class HostFunction(WrappedFunction):
             return self._check_results(result, structure, len(arrays[layout.leading]), layout.dtype.as_numpy_dtype)
 
         def on_host(*arrays: Array) -> list[Array]:
-            return self._isolation.call("function", run, arrays, len(arrays[layout.leading]))
+            return self._isolation.call("function", run, arrays, len(arrays[layout.leading]), layout.split(arrays))
 
         count = len(tf.nest.flatten(declared))
         results = self._on_host(on_host, tensors, [layout.dtype] * count)
@@ -131,9 +140,9 @@ class HostFunction(WrappedFunction):
             return [self._check_gradient(gradients[k], arguments[k]) for k in layout.floating]
 
         def on_host(*arrays: Array) -> list[Array]:
-            n = len(arrays[layout.leading])
-            per_instance = [arrays[k].shape[:1] == (n,) for k in layout.floating]
-            return self._isolation.call("gradient", pull_back, arrays, n, per_instance)
+            split = layout.split(arrays[:count])
+            per_instance, split = [split[k] for k in layout.floating], split + [True] * len(upstream)
+            return self._isolation.call("gradient", pull_back, arrays, len(arrays[layout.leading]), split, per_instance)
 
         dtypes = [tensors[k].dtype for k in layout.floating]
         gradients = self._on_host(on_host, [*tensors, *upstream], dtypes, "_gradient")

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.errors import KerasjointError, SimulatorWarning
@@ -46,7 +47,21 @@ class Isolation:
     def __init__(self, label: str) -> None:
         self._label = label
         self._like: dict[str, list[Array]] = {}
+        # Which arguments are the same for all instances, as graphs of such arguments showed.
+        self._shared: dict[tuple[str, ...], frozenset[int]] = {}
         self._warned: set[str] = set()
+
+    def shared(self, tensors: Sequence[tf.Tensor]) -> frozenset[int]:
+        """Return which arguments no input of the traced graph changes; eagerly, what was found for such a graph.
+
+        Their first size may happen to be the number of instances.
+        """
+        alike = tuple(str(tensor.shape[1:]) for tensor in tensors)
+        if not tf.executing_eagerly():
+            constant = frozenset(k for k, tensor in enumerate(tensors) if _is_constant(tensor))
+            # Another caller may pass one for each instance there.
+            self._shared[alike] = self._shared.get(alike, constant) & constant
+        return self._shared.get(alike, frozenset())
 
     def call(
         self,
@@ -54,6 +69,7 @@ class Isolation:
         function: Callable[..., list[Array]],
         arrays: Sequence[Array],
         n: int,
+        split: Sequence[bool],
         per_instance: Sequence[bool] | None = None,
     ) -> list[Array]:
         """Return ``function(*arrays)``, of which results (n, ...) are NaN for the instances that it raises for.
@@ -65,9 +81,11 @@ class Isolation:
         function
             Takes arrays and returns a list of arrays.
         arrays
-            Those with n on axis 0 hold the instances; others are the same for all.
+            The arguments.
         n
             How many instances there are.
+        split
+            Which of the arrays are (n, ...); the others are the same for all instances.
         per_instance
             Which of the results are (n, ...); the others are sums over the instances. ``None``: all.
         """
@@ -75,9 +93,9 @@ class Isolation:
         errors: list[Exception] = []
 
         def attempt(rows: Rows) -> None:
-            own = [array[rows] if array.shape[:1] == (n,) else array for array in arrays] if len(rows) < n else arrays
+            own = [array[rows] if each else array for array, each in zip(arrays, split, strict=True)]
             try:
-                parts.append((rows, function(*own)))
+                parts.append((rows, function(*(own if len(rows) < n else arrays))))
             except KerasjointError:
                 raise
             except Exception as error:
@@ -110,6 +128,23 @@ class Isolation:
             message = f"{reason} (for {counts[reason]} of {n} instances, which count as not finite; said once)"
             warnings.warn(message, SimulatorWarning, stacklevel=2)
         self._warned |= counts.keys()
+
+
+def _is_constant(tensor: tf.Tensor) -> bool:
+    """Whether a tensor of a graph depends on none of the inputs of its function."""
+    left, seen = [tensor], set()
+    while left:
+        one = left.pop()
+        if isinstance(one, tf.__internal__.EagerTensor) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one.op.type.startswith("Placeholder"):
+            outside = [given for given, inner in getattr(one.graph, "captures", ()) if inner is one]
+            if not outside:
+                return False
+            left += outside
+        left += one.op.inputs
+    return True
 
 
 def _join(k: int, like: Array, parts: list[tuple[Rows, list[Array]]], n: int) -> Array:

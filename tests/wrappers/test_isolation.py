@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from kerasjoint import InverseProblem, ProblemSet, Unknown, wrap_numpy
 from kerasjoint.errors import SimulatorError, SimulatorWarning
@@ -54,6 +55,41 @@ class Breaking(InverseProblem):
 def breaking_set(problem, broken):
     rate = np.linspace(0.5, 4, len(broken))
     return ProblemSet(problem, {"broken": broken}, np.exp(-rate[:, None] * TIME), {"rate": rate})
+
+
+def total(rate, time):
+    if (rate > 4.5).any():
+        raise ArithmeticError("no equilibrium")
+    return np.array([[np.exp(-one * time).sum(), one] for one in rate])
+
+
+def total_vjp(rate, time, cotangent):
+    if (rate > 4.5).any():
+        raise ArithmeticError("no equilibrium")
+    return np.array([c[1] - (time * np.exp(-one * time)).sum() * c[0] for one, c in zip(rate, cotangent, strict=True)])
+
+
+class SharedTime(InverseProblem):
+    """A simulator that takes times which are the same for all instances."""
+
+    unknowns = Breaking.unknowns
+
+    def __init__(self, time):
+        self.time, self.simulator = time, wrap_numpy(total, total_vjp, shape=(2,))
+
+    def forward(self, xi, x):
+        return self.simulator(xi["rate"], tf.cast(self.time, xi["rate"].dtype))
+
+
+@pytest.mark.parametrize("times", [5, 3, 2])
+def test_an_argument_of_all_may_be_as_long_as_there_are_instances(times):
+    time, rate = np.linspace(0.2, 1, times), np.array([0.5, 1.0, 1.5, 2.0, 3.0])
+    problem, guess = SharedTime(time), np.ones((5, 1))
+    guess[4] = 4.8
+    with pytest.warns(SimulatorWarning, match="no equilibrium .for 1 of 5 instances"):
+        found = LockstepLBFGS().solve(ProblemSet(problem, y=total(rate, time), guess=guess))
+    assert np.isposinf(found.loss).tolist() == [False] * 4 + [True]
+    np.testing.assert_allclose(found.xi[:4, 0], rate[:4], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
