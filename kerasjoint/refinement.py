@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import LocalMethod, Method, check_method, check_problem_set
@@ -102,8 +104,11 @@ def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution
     elif not LockstepHybrid.changes_over(problem_set):
         return other.solve(problem_set, start=start)
     refined = in_gradients(method.solve(problem_set, start=start))
-    left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS)))
+    left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS, Status.NON_FINITE)))
     if not left.size:
         return refined
     again = other.solve(problem_set[left], start=refined.z[left])
-    return replace(with_runs(refined, left, again), solver=f"{refined.solver}, {again.solver}")
+    both, end = with_runs(refined, left, again), History(problem_set)
+    end.record(int(both.iterations.max()), float(both.evaluations.mean()), both.seconds, both.z, both.loss)
+    history = pd.concat([refined.history, end.frame], ignore_index=True)
+    return replace(both, history=history, solver=f"{refined.solver}, {again.solver}")

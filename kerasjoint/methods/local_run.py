@@ -115,17 +115,22 @@ class LocalRun:
         self.status[rows] = status
         self._done(int(np.count_nonzero(self.status != Status.RUNNING)))
 
-    def resume(self, rows: Rows) -> tuple[Rows, FloatArray]:
-        """Let instances that ended run on where they are; return those that can, (k,), and their Hessians (k, d, d).
+    def resume(self, rows: Rows) -> Rows:
+        """Let instances that ended run on where they are; return those that can."""
+        return rows[self._resume(rows, *self.objective(self.z[rows], rows))]
 
-        The Hessians are those of Gauss and Newton.
-        """
+    def resume_with_hessians(self, rows: Rows) -> tuple[Rows, FloatArray]:
+        """Do the same; return their Hessians (k, d, d) of Gauss and Newton too, without which an instance cannot."""
         loss, gradient, hessian = self.objective.normal_equations(self.z[rows], rows)
+        going = self._resume(rows, loss, gradient)
+        return rows[going], hessian[going]
+
+    def _resume(self, rows: Rows, loss: FloatArray, gradient: FloatArray) -> NDArray[np.bool_]:
         going = initial_status(loss, gradient) == Status.RUNNING
         rows = rows[going]
         self.loss[rows], self.gradient[rows] = loss[going], gradient[going]
         self.status[rows] = Status.RUNNING
-        return rows, hessian[going]
+        return going
 
     def reach(self, rows: Rows, z: FloatArray, loss: FloatArray) -> None:
         """Record that the instances ``rows`` (m,) ended an iteration at ``z`` (m, d)."""

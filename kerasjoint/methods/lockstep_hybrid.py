@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
 from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.local_run import LocalRun
-from kerasjoint.methods.lockstep import ActiveInstances, run_in_lockstep
+from kerasjoint.methods.lockstep import run_in_lockstep
 from kerasjoint.methods.lockstep_lbfgs import ActiveLBFGS
 from kerasjoint.methods.lockstep_lm import ActiveLM, LockstepLM
 from kerasjoint.problem_set import ProblemSet
@@ -28,7 +29,8 @@ class LockstepHybrid(QuasiNewtonMethod):
     ``gradients_per_jacobian`` says: layered ground 66 % solved for 61 instead of 93 evaluations, thin films 100 % for
     59 instead of 221, the epidemic 100 % for 100 instead of 230.
 
-    Where the misfit is no sum over residuals, or the unknowns are more than 40, it is L-BFGS all the way.
+    Where the misfit is no sum over residuals, or the unknowns are more than 40, it is L-BFGS all the way; so it is for
+    an instance whose Jacobian is not finite at the changeover.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class LockstepHybrid(QuasiNewtonMethod):
     history_size, tolerance, first_step
         As in ``QuasiNewtonMethod``, of L-BFGS.
     changeover
-        After so many iterations of L-BFGS an instance that has not ended changes over.
+        After so many iterations of L-BFGS an instance that has not ended changes over, if four or more are left.
 
     Example
     -------
@@ -77,11 +79,23 @@ class LockstepHybrid(QuasiNewtonMethod):
     def _second_order_iterations(self) -> int:
         return max((self.max_iterations - self.changeover) // WORTH, 1)
 
+    def _first_order(self, run: LocalRun, rows: NDArray[np.intp], iterations: int) -> None:
+        active = ActiveLBFGS(run, rows, self.history_size, self.first_step)
+        run_in_lockstep(run, active, self.tolerance, iterations)
+
     def _advance(self, run: LocalRun) -> None:
-        changes_over = self.max_iterations > self.changeover and self.changes_over(run.objective.problem_set)
-        active: ActiveInstances = ActiveLBFGS(run, run.movable, self.history_size, self.first_step)
-        run_in_lockstep(run, active, self.tolerance, self.changeover if changes_over else self.max_iterations)
+        left = self.max_iterations - self.changeover
+        if left < WORTH or not self.changes_over(run.objective.problem_set):
+            self._first_order(run, run.movable, self.max_iterations)
+            return
+        self._first_order(run, run.movable, self.changeover)
         rows = np.flatnonzero(np.isin(run.status, (Status.ITERATIONS, Status.FAILED)))
-        if changes_over and rows.size:
-            active = ActiveLM(run, *run.resume(rows))
-            run_in_lockstep(run, active, self.tolerance, self._second_order_iterations)
+        if not rows.size:
+            return
+        going, hessian = run.resume_with_hessians(rows)
+        run_in_lockstep(run, ActiveLM(run, going, hessian), self.tolerance, self._second_order_iterations)
+        rest = np.setdiff1d(rows, going)
+        rest = rest[run.status[rest] == Status.ITERATIONS]
+        if rest.size:
+            # Without a finite Jacobian, as of a square root at zero.
+            self._first_order(run, run.resume(rest), left)

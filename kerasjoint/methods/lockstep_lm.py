@@ -268,4 +268,7 @@ def in_gradients(solution: Solution) -> Solution:
     >>> in_gradients(LockstepLM().solve(problem_set)).evaluations
     """
     extra = LockstepLM.gradients_per_jacobian(solution.problem_set.space.size) - 1
-    return replace(solution, evaluations=solution.evaluations + extra * solution.jacobians)
+    evaluations = solution.evaluations + extra * solution.jacobians
+    dearer = float(evaluations.mean() / solution.evaluations.mean())
+    history = solution.history.assign(evaluations=solution.history["evaluations"] * dearer)
+    return replace(solution, evaluations=evaluations, history=history)

@@ -84,6 +84,31 @@ def test_iterations_are_limited_and_one_of_least_squares_counts_as_four() -> Non
     assert (solution.status == Status.ITERATIONS).all()
 
 
+@pytest.mark.parametrize("limit", [20, 21, 23])
+def test_with_less_left_than_one_of_least_squares_it_does_not_change_over(valleys: ProblemSet, limit: int) -> None:
+    assert_same_bits(LockstepHybrid(limit).solve(valleys), LockstepLBFGS(limit).solve(valleys))
+
+
+class Cornered(Valleys):
+    """Where the last unknown is zero the loss and its gradient are finite, and second derivatives are not."""
+
+    unknowns = (*Valleys.unknowns, Unknown("corner", scale=1.0))
+
+    def regularizer(self, xi, x):
+        return tf.abs(xi["corner"]) ** 1.5
+
+
+def test_an_instance_without_a_jacobian_goes_on_by_lbfgs(valleys: ProblemSet) -> None:
+    guess = np.zeros((5, 13))
+    guess[3:, 12] = 0.5
+    problem_set = ProblemSet(Cornered(), valleys.x, valleys.y, guess=guess)
+    found, lbfgs = LockstepHybrid().solve(problem_set), LockstepLBFGS().solve(problem_set)
+    np.testing.assert_array_equal(found.iterations[:3], 200)
+    assert (found.loss < 2 * lbfgs.loss)[:3].all()
+    assert (found.iterations[3:] < 200).all()
+    assert_same_bits(found, LockstepHybrid().solve(problem_set[:3]), [0, 1, 2])
+
+
 def test_instances_do_not_know_their_order_or_company(valleys: ProblemSet) -> None:
     order = np.array([3, 0, 4, 2, 1])
     whole, shuffled = LockstepHybrid(max_iterations=40).solve(valleys), LockstepHybrid(40).solve(valleys[order])

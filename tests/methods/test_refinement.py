@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -89,6 +91,32 @@ def test_many_unknowns_in_a_long_valley_are_finished_by_least_squares() -> None:
     assert (alone.jacobians > 0).all()
     np.testing.assert_array_equal(refined.jacobians, alone.jacobians)
     np.testing.assert_array_equal(refined.evaluations, solution.evaluations + alone.evaluations + 2 * alone.jacobians)
+
+    np.testing.assert_allclose(refined.history["evaluations"].iloc[-1], refined.evaluations.mean())
+
+
+class Corner(InverseProblem):
+    """A line whose regularizer has no second derivative at zero."""
+
+    unknowns = (Unknown("a", scale=1.0), Unknown("b", scale=1.0))
+
+    def forward(self, xi, x):
+        return xi["a"][:, None] + xi["b"][:, None] * x["t"]
+
+    def regularizer(self, xi, x):
+        return tf.reduce_sum(tf.abs(tf.stack([xi["a"], xi["b"]], axis=1)) ** 1.5, axis=1)
+
+
+def test_where_only_the_jacobian_is_not_finite_lbfgs_refines() -> None:
+    t = np.tile(np.linspace(0, 1, 20), (3, 1))
+    problem_set = ProblemSet(Corner(), {"t": t}, 2 + t, guess=np.array([[0.0, 0], [0.1, 0.1], [0.2, 0.2]]))
+    solution = LockstepLBFGS().solve(problem_set)
+    start = replace(solution, z=np.zeros((3, 2)), xi=problem_set.guess, loss=problem_set.objective(problem_set.guess))
+    refined = refine(problem_set, start)
+    np.testing.assert_allclose(refined.xi, solution.xi, rtol=1e-5)
+    assert (np.diff(refined.history["evaluations"]) > 0).all()
+    np.testing.assert_allclose(refined.history["mean"].iloc[-1], refined.loss.mean())
+    np.testing.assert_allclose(refined.history["evaluations"].iloc[-1], refined.evaluations.mean())
 
 
 def test_nonsense_is_refused(decay: ProblemSet, rough: Solution) -> None:
