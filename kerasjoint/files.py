@@ -58,7 +58,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     ...     table.to_csv(path)
     """
     target = Path(target)
-    partial = target.with_name(f"{PARTIAL}{uuid4().hex}-{target.name}")
+    # Short, so that every name that a folder may hold can be written; libraries go by the ending.
+    partial = target.with_name(f"{PARTIAL}{uuid4().hex[:16]}{target.suffix}")
     try:
         yield partial
         os.replace(partial, target)

@@ -144,7 +144,7 @@ class _OwnResiduals:
         shapes = problem_set.evaluator.prediction_shapes(problem_set.one)
         if not all(shape.is_fully_defined() for shape in tf.nest.flatten(shapes)):
             return None
-        generator, unit = np.random.default_rng(0), max(float(np.abs(y).max()), TINY)
+        generator, unit = np.random.default_rng(0), _typical_size(y)
         x = {name: tf.constant(values) for name, values in problem_set.x.items()}
 
         def residuals(draw: Callable[[tuple[int, ...]], FloatArray]) -> FloatArray:
@@ -153,9 +153,18 @@ class _OwnResiduals:
             return np.concatenate([np.reshape(part, (n, -1)) for part in parts], axis=1)
 
         def anything(shape: tuple[int, ...]) -> FloatArray:
-            return unit * generator.uniform(0.5, 1.5, shape)
+            return unit.reshape(n, *[1] * (len(shape) - 1)) * generator.uniform(0.5, 1.5, shape)
 
         return cls(residuals(anything) != residuals(anything), residuals(np.zeros))
+
+
+def _typical_size(y: FloatArray) -> FloatArray:
+    """Return the median size of what is not zero of each instance, (n,): no filler of a missing value."""
+    size = np.abs(y.reshape(len(y), -1))
+    typical = np.ones(len(y))
+    some = (size > 0).any(axis=1)
+    typical[some] = np.nanmedian(np.where(size[some] > 0, size[some], np.nan), axis=1)
+    return np.maximum(typical, TINY)
 
 
 def _variation(residuals: FloatArray, seen: Any = True) -> FloatArray:

@@ -37,6 +37,9 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
         raise ArgumentError("path", "a name ending in .npz", target)
     if not target.parent.is_dir():
         raise ArgumentError("path", "a name in an existing folder", target)
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise ArgumentError(name, "an array of numbers or text", "one of Python objects")
     with atomic_path(target) as partial, open(partial, "wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return target

@@ -224,7 +224,8 @@ class Solution:
 
         The covariance is that of least squares linearised at ``xi``, as of ``scipy.optimize.curve_fit``:
         noise^2 (J^T J + H / 2)^-1 with the Jacobian J of the residuals and the Hessian H of the regularizer, in which a
-        Gaussian prior of twice its negative logarithm counts exactly. Bounds are ignored, as there.
+        Gaussian prior of twice its negative logarithm counts exactly. Bounds are ignored, as there. Where a regularizer
+        that is concave there leaves no positive curvature, the variance is infinite.
 
         Parameters
         ----------

@@ -13,6 +13,9 @@ FloatArray = NDArray[np.float64]
 
 # Coefficients of a direction below this share of its largest one are rounding.
 NEGLIGIBLE = 1e-6
+PRECISION = float(np.finfo(np.float64).eps)
+# Negative eigenvalues below this share of the largest are rounding.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,12 @@ def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: boo
     size = np.linalg.norm(rows, axis=1)
     units = np.where(size > 0, size, 1.0)
     _, values, directions = np.linalg.svd(np.linalg.qr(rows / units[:, None, :], mode="r"))
-    seen = values > np.finfo(np.float64).eps * max(rows.shape[1:]) * values[:, :1]
+    seen = values > PRECISION * max(rows.shape[1:]) * values[:, :1]
+    concave = np.flatnonzero((strengths < -ROUNDING * np.abs(strengths).max(axis=1, keepdims=True)).any(axis=1))
+    if concave.size:
+        values[concave], directions[concave] = _of_sum(jacobian[concave], prior[concave] / 2, units[concave])
+        # Squares have half of the digits.
+        seen[concave] = values[concave] > np.sqrt(PRECISION * max(rows.shape[1:])) * values[concave, :1]
     inverse = np.where(seen, 1 / np.where(seen, values, 1.0), 0.0)
     half = directions.swapaxes(1, 2) * inverse[:, None, :] / units[:, :, None]
     covariance = half @ half.swapaxes(1, 2)
@@ -118,6 +126,17 @@ def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: boo
     covariance = np.where(unknown, np.inf, covariance * variance[:, None, None])
     covariance[~finite], noise[~finite] = np.nan, np.nan
     return Uncertainty(covariance, noise, tuple(undetermined), problem_set.space.labels)
+
+
+def _of_sum(jacobian: FloatArray, half_hessian: FloatArray, units: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return roots of the eigenvalues of J^T J + H / 2 in these units, largest first, and eigenvectors as rows.
+
+    Zero where the eigenvalue is negative.
+    """
+    jacobian = jacobian / units[:, None, :]
+    whole = jacobian.swapaxes(1, 2) @ jacobian + half_hessian / (units[:, :, None] * units[:, None, :])
+    squares, axes = np.linalg.eigh(whole)
+    return np.sqrt(np.maximum(squares[:, ::-1], 0.0)), axes[:, :, ::-1].swapaxes(1, 2)
 
 
 def _combination(direction: FloatArray, labels: list[str]) -> str:

@@ -73,7 +73,7 @@ class AmortizedMultiStart(Method):
     evaluations
         Budget per instance, in values with gradient; ``None``: 100 for each unknown, at least 300. A value without
         gradient counts as ``value_cost`` of one. It is shared: an instance that needs more gets what others leave, up
-        to four times as much.
+        to four times as much. The descents from the guess are always made, and counted; no descent is cut off.
     seconds
         Budget of wall time, looked at between descents; ``None`` for none. Results then depend on the machine's speed.
     rounds

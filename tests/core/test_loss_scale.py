@@ -65,6 +65,23 @@ def test_missing_values_are_no_residuals() -> None:
     assert missing_values(lines(Weighted(), weight=np.ones((N, K)))) is None
 
 
+class Relative(Line):
+    def residuals(self, prediction, y, x):
+        return x["weight"] * (prediction - y) / prediction
+
+
+def test_a_filler_changes_nothing_for_other_instances() -> None:
+    weight = np.ones((N, K))
+    weight[2, 5] = 0
+    plain = lines(Relative(), offset=5.0, weight=weight)
+    y = plain.y.copy()
+    y[2, 5] = 9.97e36
+    filled = ProblemSet(Relative(), plain.x, y)
+    np.testing.assert_array_equal(residual_scale(filled)[0], np.where(np.arange(N) == 2, K - 1, K))
+    np.testing.assert_array_equal(residual_scale(filled)[0], residual_scale(plain)[0])
+    np.testing.assert_array_equal(missing_values(filled), weight == 0)
+
+
 def test_residuals_of_any_structure_are_counted() -> None:
     problem_set = lines(Pair())
     assert (residual_scale(problem_set)[0] == K + 1).all()

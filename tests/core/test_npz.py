@@ -40,6 +40,17 @@ def test_what_is_written_is_read(tmp_path):
             assert found[key].dtype == array.dtype
 
 
+def test_python_objects_are_not_written(tmp_path):
+    with pytest.raises(ArgumentError, match="things: expected an array of numbers or text, got one of Python objects"):
+        write_npz(tmp_path / "a.npz", {"y": np.zeros(2), "things": np.array([{}, None])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_as_long_as_the_folder_may_hold_is_written(tmp_path):
+    written = write_npz(tmp_path / f"{'n' * 251}.npz", {"y": np.zeros(2)})
+    np.testing.assert_array_equal(read_npz(written)["y"], 0)
+
+
 def test_fortran_order_is_kept(tmp_path):
     y = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     np.savez(tmp_path / "a.npz", y=y)

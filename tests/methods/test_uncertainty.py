@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -138,6 +140,41 @@ def test_a_prior_determines_what_the_data_do_not() -> None:
     residuals = y - problem_set.problem.simulate(solution.xi)
     # The prior's unknown is no further freedom: two parameters follow 40 numbers.
     np.testing.assert_allclose(estimated.noise**2, (residuals**2).sum(axis=1) / 38, rtol=1e-6)
+
+
+class HeavyTails(InverseProblem):
+    """A line whose first coefficient has a prior of heavy tails: concave beyond ``width / 2``."""
+
+    unknowns = (Unknown("a", scale=1.0), Unknown("b", scale=1.0))
+
+    def __init__(self, width: float, weight: float = 1.0) -> None:
+        self.width, self.weight = width, weight
+
+    def forward(self, xi, x):
+        return xi["a"][:, None] + xi["b"][:, None] * TIME
+
+    def regularizer(self, xi, x):
+        return self.weight * tf.math.log1p(tf.square(xi["a"] / self.width))
+
+
+@pytest.mark.parametrize("width", [0.5, 20.0])
+def test_a_concave_regularizer_adds_to_the_variance(width: float) -> None:
+    y = 2.0 + TIME + 0.3 * np.random.default_rng(0).normal(size=(2, 40))
+    solution = LockstepLBFGS().solve(ProblemSet(HeavyTails(width), {}, y))
+    a = solution.xi[:, 0] / width
+    jacobian = np.stack([np.ones(40), TIME], axis=1)
+    for i in range(2):
+        hessian = np.diag([2 * (1 - a[i] ** 2) / (1 + a[i] ** 2) ** 2 / width**2, 0])
+        expected = np.linalg.inv(jacobian.T @ jacobian + hessian / 2)
+        np.testing.assert_allclose(solution.uncertainty(absolute_sigma=True).covariance[i], expected, rtol=1e-6)
+
+
+def test_where_a_regularizer_leaves_no_curvature_the_variance_is_infinite() -> None:
+    problem_set = ProblemSet(HeavyTails(0.5, weight=500.0), {}, 2.0 + np.tile(TIME, (1, 1)))
+    solution = replace(LockstepLBFGS(1).solve(problem_set), xi=np.array([[2.0, 1.0]]))
+    found = solution.uncertainty(absolute_sigma=True)
+    assert np.isinf(found.standard_errors[0, 0])
+    assert "a" in found.message(0)
 
 
 def test_without_residuals_to_spare_the_noise_is_unknown() -> None:
