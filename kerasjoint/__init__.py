@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from kerasjoint.comparison import compare
     from kerasjoint.compile_cache import set_cache
     from kerasjoint.cores import set_cores
-    from kerasjoint.errors import ArgumentError, BackendError, KerasjointError, RouteWarning, SimulatorError
+    from kerasjoint.errors import (
+        ArgumentError,
+        BackendError,
+        ClusterError,
+        KerasjointError,
+        NoGradientError,
+        RouteWarning,
+        ScaleWarning,
+        SimulatorError,
+        SimulatorWarning,
+        WriteError,
+    )
     from kerasjoint.minimization import minimize
     from kerasjoint.problem import InverseProblem
     from kerasjoint.problem_set import ProblemSet
@@ -31,14 +42,19 @@ __version__ = version("kerasjoint")
 _HOMES = {
     "ArgumentError": "errors",
     "BackendError": "errors",
+    "ClusterError": "errors",
     "InverseProblem": "problem",
     "KerasjointError": "errors",
+    "NoGradientError": "errors",
     "ProblemSet": "problem_set",
     "RouteWarning": "errors",
+    "ScaleWarning": "errors",
     "SimulatorError": "errors",
+    "SimulatorWarning": "errors",
     "Solution": "solution",
     "Status": "solution",
     "Unknown": "unknown",
+    "WriteError": "errors",
     "compare": "comparison",
     "integrate": "time_loop",
     "minimize": "minimization",
@@ -55,14 +71,19 @@ _HOMES = {
 __all__ = [
     "ArgumentError",
     "BackendError",
+    "ClusterError",
     "InverseProblem",
     "KerasjointError",
+    "NoGradientError",
     "ProblemSet",
     "RouteWarning",
+    "ScaleWarning",
     "SimulatorError",
+    "SimulatorWarning",
     "Solution",
     "Status",
     "Unknown",
+    "WriteError",
     "compare",
     "integrate",
     "methods",

@@ -204,14 +204,14 @@ class Evaluator:
         name = self.problem.hook_name
         if not self.problem.is_least_squares:
             expected = (
-                "the default, a sum over the residuals (a robust one, with robust_loss), for a Gauss-Newton method"
+                "the default, a sum over the residuals (a robust one, with robust_loss), where Jacobians are needed"
             )
             raise ArgumentError(name("misfit"), expected, "an own one")
         if self.route is Route.HOST:
-            expected = "a simulator in TensorFlow or JAX, for a Gauss-Newton method, which needs Jacobians"
+            expected = "a simulator in TensorFlow or JAX, where Jacobians are needed"
             raise ArgumentError(name("forward"), expected, f"one that runs as {self.route.value}")
         if self._jax_in_a_loop:
-            expected = "JAX around the whole time loop, for a Gauss-Newton method, which needs Jacobians"
+            expected = "JAX around the whole time loop, where Jacobians are needed"
             raise ArgumentError(name("forward"), expected, "a step in JAX inside a loop of TensorFlow")
 
     def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
@@ -282,7 +282,13 @@ class Evaluator:
     def _run(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
         if self.route is Route.HOST:
             x, y = tf.nest.map_structure(lambda array: tf.gather(array, rows), tuple(data))
-            return self._plain(name)(tf.constant(xi), x, y)
+            try:
+                return self._plain(name)(tf.constant(xi), x, y)
+            except KerasjointError:
+                raise
+            except Exception as error:
+                # As in the gradient of a wrapped simulator, which TensorFlow calls.
+                raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
         # Fill up to a size that is compiled anyway with copies of the last row.
         filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data

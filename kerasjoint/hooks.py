@@ -7,11 +7,12 @@ import linecache
 import traceback
 from collections.abc import Sequence
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import tensorflow as tf
 
-from kerasjoint.errors import ArgumentError, KerasjointError, SimulatorError
+from kerasjoint.errors import ArgumentError, KerasjointError, SimulatorError, describe
 from kerasjoint.libraries import LIBRARIES, PACKAGE
 from kerasjoint.robust import check_robust
 from kerasjoint.unknown import Unknown, UnknownSpace
@@ -22,6 +23,8 @@ ARGUMENTS = {
     "residuals": ("prediction", "y", "x"),
     "misfit": ("prediction", "y", "x"),
     "regularizer": ("xi", "x"),
+    "prior": ("n", "seed"),
+    "solved": ("loss", "xi", "problem_set"),
 }
 MISNAMED = ("loss", "objective", "residual", "regulariser", "regularisation", "regularization")
 
@@ -32,6 +35,7 @@ class Hooks(Protocol):
     unknowns: Sequence[Unknown]
     chunk: int | None
     robust_loss: str
+    solved_tolerance: ClassVar[float]
     robust_scale: float
 
     @property
@@ -67,11 +71,17 @@ def check_hooks(problem: Hooks) -> None:
             got = f"{name}{inspect.signature(getattr(problem, name))}"
             raise ArgumentError(problem.hook_name(name), f"{name}({', '.join(arguments)})", got) from None
     check_robust(problem.robust_loss, problem.robust_scale, type(problem).__name__)
+    if problem.robust_loss != "linear" and not problem.is_least_squares:
+        expected = "linear beside an own misfit, which it does not change"
+        raise ArgumentError(problem.hook_name("robust_loss"), expected, repr(problem.robust_loss))
+    tolerance = problem.solved_tolerance
+    if not (isinstance(tolerance, int | float) and np.isfinite(tolerance) and tolerance >= 0):
+        raise ArgumentError(problem.hook_name("solved_tolerance"), "a number of at least 0", describe(tolerance))
 
 
 def predict(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition) -> Any:
     """Return the prediction at flat unknowns (n, d)."""
-    return _call(problem, "forward", space.unflatten(xi), dict(x))
+    return call(problem, "forward", space.unflatten(xi), dict(x))
 
 
 def objective(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
@@ -87,7 +97,7 @@ def misfit_and_residuals(
     """Return the misfit (n,) and all residuals of each instance in one row, (n, m), at flat unknowns (n, d)."""
     prediction = predict(problem, space, xi, x)
     misfit = _per_instance(problem, "misfit", xi, prediction, y, dict(x))
-    parts = tf.nest.flatten(_call(problem, "residuals", prediction, y, dict(x)))
+    parts = tf.nest.flatten(call(problem, "residuals", prediction, y, dict(x)))
     return misfit, tf.concat([tf.reshape(part, (xi.shape[0], -1)) for part in parts], axis=1)
 
 
@@ -97,7 +107,7 @@ def regularizer(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition
 
 
 def _per_instance(problem: Hooks, hook: str, xi: tf.Tensor, *arguments: Any) -> tf.Tensor:
-    value = _call(problem, hook, *arguments)
+    value = call(problem, hook, *arguments)
     shape = (xi.shape[0],)
     check_tensor(problem.hook_name(hook), value, xi, shape)
     return tf.ensure_shape(value, shape)
@@ -116,7 +126,8 @@ def check_tensor(name: str, value: Any, like: tf.Tensor, shape: tuple[int, ...] 
         raise ArgumentError(name, f"the dtype of its inputs, {like.dtype.name}", value.dtype.name)
 
 
-def _call(problem: Hooks, hook: str, *arguments: Any) -> Any:
+def call(problem: Hooks, hook: str, *arguments: Any) -> Any:
+    """Return what a problem's method returns; an error in it names the method and the user's line."""
     try:
         return getattr(problem, hook)(*arguments)
     except KerasjointError:

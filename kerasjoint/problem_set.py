@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.evaluator import Data, Evaluator, evaluator_of
 from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_fingerprint
+from kerasjoint.hooks import call
 from kerasjoint.npy_folder import open_npy_folder, write_npy_folder
 from kerasjoint.npz import Arrays, read_npz, write_npz
 from kerasjoint.problem import InverseProblem
@@ -22,6 +23,11 @@ from kerasjoint.slabs import slabs
 from kerasjoint.unknown import as_float_array, name_instances
 
 FloatArray = NDArray[np.float64]
+
+# What is set once.
+FIXED = ("problem", "space", "x", "y", "truth", "guess")
+# A prior is refused if of so many draws more than this share of an unknown is outside of its bounds.
+DRAWN, MOST_OUTSIDE = 64, 0.5
 
 
 class ProblemSet:
@@ -83,6 +89,9 @@ class ProblemSet:
         self.problem = problem
         self.space = space = problem.space
         self.y: FloatArray = _instances("y", y)
+        if absent := [axis for axis in problem.periodic if axis not in range(self.y.ndim - 1)]:
+            expected = f"axes of an observation, below {self.y.ndim - 1} without that of the instances"
+            raise ArgumentError(f"{type(problem).__name__}.periodic", expected, absent[0])
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
         self.truth: FloatArray | None = None if truth is None else check_finite("truth", space.flatten(truth, "truth"))
@@ -99,6 +108,12 @@ class ProblemSet:
         self._truth_loss: FloatArray | None = None
         self._freeze()
         self.evaluator.check(n, self.one)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the data only once, since what was computed from them is kept."""
+        if name in FIXED and name in vars(self):
+            raise AttributeError(f"{name} of a ProblemSet cannot be set again: construct another one")
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         """Return the number of instances."""
@@ -198,7 +213,7 @@ class ProblemSet:
 
     def solved(self, loss: FloatArray, xi: FloatArray) -> NDArray[np.bool_] | None:
         """Return which instances the problem counts as solved at ``xi`` (n, d) with ``loss`` (n,), or ``None``."""
-        solved = self.problem.solved(loss, xi, self)
+        solved = call(self.problem, "solved", loss, xi, self)
         if solved is None:
             return None
         solved = np.asarray(solved)
@@ -233,13 +248,33 @@ class ProblemSet:
         Without a ``prior`` of the problem, unknowns with two bounds are uniform between them, others normal by scale.
         """
         guess = self.guess[instances]
-        name, drawn = self.problem.hook_name("prior"), self.problem.prior(len(guess), int(generator.integers(2**31)))
-        if drawn is None:
+        xi = self._draw(len(guess), int(generator.integers(2**31)))
+        if xi is None:
             return self.space.draw(guess, generator)
-        xi = check_finite(name, self.space.flatten(drawn, name))
-        if len(xi) != len(guess):
-            raise ArgumentError(name, f"{len(guess)} unknowns as asked for", f"{len(xi)}")
+        if (outside := self._outside) is not None:
+            raise ArgumentError(self.problem.hook_name("prior"), *outside)
         return self.space.to_z(self.space.move_inside(xi, 1e-9), guess)
+
+    def _draw(self, n: int, seed: int) -> FloatArray | None:
+        drawn = call(self.problem, "prior", n, seed)
+        if drawn is None:
+            return None
+        name = self.problem.hook_name("prior")
+        xi = check_finite(name, self.space.flatten(drawn, name))
+        if len(xi) != n:
+            raise ArgumentError(name, f"{n} unknowns as asked for", f"{len(xi)}")
+        return xi
+
+    @cached_property
+    def _outside(self) -> tuple[str, str] | None:
+        """What to say of a prior that draws most of an unknown beyond its bounds; a few are moved inside."""
+        space, xi = self.space, self._draw(DRAWN, 0)
+        outside = np.zeros(space.size) if xi is None else np.mean((xi < space.lower) | (xi > space.upper), axis=0)
+        worst = int(outside.argmax())
+        if outside[worst] <= MOST_OUTSIDE:
+            return None
+        expected = f"most of its draws within the bounds {space.lower[worst]:g} to {space.upper[worst]:g}"
+        return expected, f"{outside[worst]:.0%} of {space.labels[worst]} outside"
 
     def normal_equations(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None

@@ -232,7 +232,7 @@ class Solution:
         absolute_sigma
             Whether residuals are in units of the noise, because ``residuals`` divides by it. Otherwise (as in
             ``curve_fit``) the noise is estimated: misfit over the number of residuals minus that of the unknowns, of
-            which a prior leaves a part. Residuals of weight 0 do not count.
+            which a prior leaves a part. Residuals of weight 0 do not count. Outliers do, also with a robust loss.
 
         Example
         -------

@@ -210,6 +210,8 @@ class UnknownSpace:
 
     def unflatten(self, flat: Any) -> dict[str, Any]:
         """Split an (n, d) array or tensor into the dict of shaped unknowns that a simulator takes."""
+        if len(flat.shape) != 2 or flat.shape[1] != self.size:
+            raise ArgumentError("flat", f"shape (n, {self.size}) in the order {self.labels}", flat.shape)
         parts, start = {}, 0
         for unknown in self.unknowns:
             part = flat[:, start : start + unknown.size]

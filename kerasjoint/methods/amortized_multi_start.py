@@ -31,7 +31,7 @@ FIRST_STEP = 0.1
 # The default budget. Of carbon dioxide (12 unknowns, n = 16, seed 0) 300 solve 6 %, 1500 all but two windows.
 FEWEST_EVALUATIONS, EVALUATIONS_PER_UNKNOWN = 300, 100
 # The pilot of random starts: on so many instances, so many descents, for at most this share of the budget.
-PILOT, PILOT_STARTS, PILOT_SHARE = 8, 4, 0.2
+PILOT, FEWEST_PILOTS, PILOT_STARTS, PILOT_SHARE = 8, 3, 4, 0.2
 # Descents to the same minimum that confirm it, in the mean.
 NEEDED = 5
 # Random starts go on while they are expected to need at most this share of what is left.
@@ -75,7 +75,8 @@ class AmortizedMultiStart(Method):
         gradient counts as ``value_cost`` of one. It is shared: an instance that needs more gets what others leave, up
         to four times as much. The descents from the guess are always made, and counted; no descent is cut off.
     seconds
-        Budget of wall time, looked at between descents; ``None`` for none. Results then depend on the machine's speed.
+        Budget of wall time with all compilation, which in a fresh process may take most of a minute; looked at between
+        descents. ``None`` for none. Results then depend on the machine's speed.
     rounds
         At most so many rounds of training, in which the budget is spent evenly.
     value_cost
@@ -250,12 +251,12 @@ class _RandomStarts:
     def run(self, done: Callable[[], None]) -> None:
         """Descend as long as that promises to confirm all within half of what is left."""
         search = self._search
-        pilot = search.open[:PILOT]
+        # With few instances a pilot of fewer.
+        payable = int(PILOT_SHARE * search.left / (2 * PILOT_STARTS * search.descent_cost))
+        pilot = search.open[: min(PILOT, payable)]
         # At best all descents end in the minimum sought.
         needed = len(search.open) * search.descent_cost * (1 if (search.confirmation.missed == 0).any() else NEEDED)
-        if not pilot.size or needed > RANDOM_SHARE * search.left:
-            return
-        if 2 * PILOT_STARTS * search.descent_cost * len(pilot) > PILOT_SHARE * search.left:
+        if len(pilot) < min(len(search.open), FEWEST_PILOTS) or needed > RANDOM_SHARE * search.left:
             return
         search.descend(pilot, self.propose(pilot, CANDIDATES), Plan(CANDIDATES, 0, PILOT_STARTS), RANDOM)
         tried = pilot

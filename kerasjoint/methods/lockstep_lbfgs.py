@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 EPSILON = float(np.finfo(np.float64).eps)
+# Losses below this go on falling.
+UNBOUNDED = -1e150
 
 
 class LockstepLBFGS(QuasiNewtonMethod):
@@ -87,6 +89,8 @@ class ActiveLBFGS(ActiveInstances):
         turning = np.flatnonzero(ended & (verdict == Status.RUNNING))
         slope = self._turn(turning)
         verdict[turning[slope >= -EPSILON * np.abs(self.loss[turning])]] = Status.PRECISION
+        # Below any bound there is no minimum.
+        verdict[(verdict == Status.PRECISION) & (self.loss < UNBOUNDED)] = Status.FAILED
         return moved, verdict
 
     def _move(self, rows: NDArray[np.intp]) -> None:

@@ -182,3 +182,9 @@ def test_units_of_the_loss_do_not_matter(scale: float) -> None:
     np.testing.assert_array_equal(scaled.x, plain.x)
     np.testing.assert_array_equal(scaled.nfev, plain.nfev)
     np.testing.assert_allclose(plain.x, 1, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_what_falls_without_end_has_no_minimum() -> None:
+    found = minimize(lambda x: -tf.reduce_sum(x**2, axis=1), np.ones((2, 2)), method="lockstep-lbfgs")
+    assert not found.success.any()
