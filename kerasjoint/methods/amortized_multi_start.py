@@ -256,7 +256,7 @@ class _RandomStarts:
         pilot = search.open[: min(PILOT, payable)]
         # At best all descents end in the minimum sought.
         needed = len(search.open) * search.descent_cost * (1 if (search.confirmation.missed == 0).any() else NEEDED)
-        if len(pilot) < min(len(search.open), FEWEST_PILOTS) or needed > RANDOM_SHARE * search.left:
+        if len(pilot) < np.clip(len(search.open), 1, FEWEST_PILOTS) or needed > RANDOM_SHARE * search.left:
             return
         search.descend(pilot, self.propose(pilot, CANDIDATES), Plan(CANDIDATES, 0, PILOT_STARTS), RANDOM)
         tried = pilot
