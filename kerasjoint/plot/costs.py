@@ -136,7 +136,12 @@ def profile(frame: Any, over: str = "evaluations", *, ax: Axes | None = None) ->
         shares = np.arange(1, len(reached) + 1) / len(wide)
         places = np.concatenate([[1.0], reached, [end]])
         heights = np.concatenate([[0.0], shares, [len(reached) / len(wide)]])
-        axes.step(places, heights, where="post", color=style["color"], ls=style["linestyle"], lw=1.4, label=name)
+        # Only where two methods share a colour.
+        marker = "" if style["marker"] == "o" else style["marker"]
+        axes.step(
+            places, heights, where="post", color=style["color"], ls=style["linestyle"], lw=1.4, label=name,
+            marker=marker, ms=4, markevery=0.15,
+        )  # fmt: skip
     what = "evaluations" if over == "evaluations" else "seconds"
     axes.set(
         xscale="log",
