@@ -247,9 +247,10 @@ def _as_tuple(slots: Any) -> tuple[str, ...]:
 
 
 def _reduces_itself(kind: type) -> bool:
-    """Whether a class of a library or of Python says itself what its objects consist of."""
+    """Whether a class of another library or of Python says itself what its objects consist of."""
     owner = next(base for base in kind.__mro__ if "__reduce__" in vars(base) or "__reduce_ex__" in vars(base))
-    return owner is not object and not is_of_user(owner.__module__)
+    ours = owner.__module__.partition(".")[0] == "kerasjoint"
+    return not (owner is object or ours or is_of_user(owner.__module__))
 
 
 def _is_of_pandas(value: Any) -> bool:

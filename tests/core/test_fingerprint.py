@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from scipy.interpolate import CubicSpline
 
-from kerasjoint import InverseProblem, ProblemSet, Unknown, minimize
+from kerasjoint import InverseProblem, ProblemSet, Unknown, minimize, wrap_numpy
 from kerasjoint.fingerprint import data_fingerprint, problem_fingerprint
 
 KNOTS = np.arange(5.0)
@@ -52,6 +52,17 @@ def test_equal_objects_are_equal_and_others_are_not(name):
     one, same, other = (data_fingerprint(MAKE[name](k)) for k in (1, 1, 2))
     assert one == same
     assert one != other
+
+
+def test_wrapped_functions_are_told_apart_by_their_code(monkeypatch):
+    found = []
+    for rate in (1.0, 1.0, 2.0):
+        # As a decorator: under its name in the module is the wrapper.
+        monkeypatch.setitem(globals(), "decorated", wrap_numpy(lambda x, rate=rate: rate * x))
+        decorated = globals()["decorated"]
+        decorated.__qualname__, decorated.__module__ = "decorated", __name__
+        found.append(data_fingerprint(decorated))
+    assert found[0] == found[1] != found[2]
 
 
 class OfSpline(InverseProblem):
