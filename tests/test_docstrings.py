@@ -28,7 +28,10 @@ from kerasjoint import compile_cache, methods, models, plot, problems
 
 MODULES = (kerasjoint, methods, models, problems, plot)
 # Errors, statuses and registries explain themselves; these need what is tested elsewhere.
-WITHOUT = {"BackendError", "KerasjointError", "RouteWarning", "SimulatorError", "Status"}
+WITHOUT = {
+    *("BackendError", "ClusterError", "KerasjointError", "NoGradientError", "SimulatorError", "WriteError"),
+    *("RouteWarning", "ScaleWarning", "SimulatorWarning", "Status"),
+}
 # Networks are trained, or simulations are expensive: minutes of compilation.
 LONG = {
     *("AmortizedMultiStart", "NeuralAdjoint", "Reparameterized", "Supervised", "solve", "minimize"),
