@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from scipy.optimize import least_squares
 
 from benchmarks.data import chaos, start_near
+from benchmarks.near import one_by_one
 from kerasjoint import ProblemSet, methods, set_cores
 from kerasjoint.problems import KuramotoSivashinsky
 
@@ -57,27 +57,12 @@ def refinement(data: Path, n: int, method: str, name: str = "chaos") -> Run:
 def scipy_least_squares(data: Path, n: int) -> Run:
     """Solve by SciPy's ``least_squares`` one instance after the other, with the same Jacobians and starts."""
     problem_set = _load(data, n, "chaos")
-    space, evaluator, near = problem_set.space, problem_set.evaluator, start_near(data, n, "chaos")
-
-    def solve(i: int) -> tuple[np.ndarray, int]:
-        row, one = np.array([i]), problem_set[i]
-
-        def residuals(z: np.ndarray) -> np.ndarray:
-            xi = space.to_xi(z[None], one.guess)
-            return (one.problem.simulate(xi, one.x) - one.y).reshape(-1)
-
-        def jacobian(z: np.ndarray) -> np.ndarray:
-            xi, slope = space.to_xi_and_slope(z[None], one.guess)
-            return evaluator.weighted_jacobian(xi, problem_set.data, row)[1][0] * slope
-
-        found = least_squares(residuals, near[i], jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
-        return space.to_xi(found.x[None], one.guess)[0], found.nfev + found.njev
+    near = start_near(data, n, "chaos")
 
     def run() -> dict[str, Any]:
-        found = [solve(i) for i in range(n)]
-        xi = np.stack([point for point, _ in found])
+        xi, evaluations = one_by_one(problem_set, near)
         solved = problem_set.problem.solved(problem_set.objective(xi), xi, problem_set)
-        return {"solved": solved.mean(), "evaluations": np.mean([count for _, count in found])}
+        return {"solved": solved.mean(), "evaluations": evaluations}
 
     return run
 

@@ -38,6 +38,18 @@ def refinement(data: Path, n: int, problem: str, method: str) -> Callable[[], di
 def scipy_least_squares(data: Path, n: int, problem: str) -> Callable[[], dict[str, Any]]:
     """Solve n instances one after the other by SciPy, with the same simulator and Jacobians."""
     problem_set, near = _near(problem, n)
+
+    def run() -> dict[str, Any]:
+        xi, evaluations = one_by_one(problem_set, near)
+        loss = problem_set.objective(xi)
+        solved = problem_set.problem.solved(loss, xi, problem_set).mean()
+        return {"solved": solved, "evaluations": evaluations, "median loss": np.median(loss)}
+
+    return run
+
+
+def one_by_one(problem_set: ProblemSet, near: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return unknowns (n, d) by SciPy's ``least_squares`` from ``near`` (n, d), and the evaluations of an instance."""
     space, evaluator = problem_set.space, problem_set.evaluator
 
     def solve(i: int) -> tuple[np.ndarray, int]:
@@ -55,17 +67,8 @@ def scipy_least_squares(data: Path, n: int, problem: str) -> Callable[[], dict[s
         found = least_squares(residuals, near[i], jacobian, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
         return space.to_xi(found.x[None], one.guess)[0], found.nfev + found.njev
 
-    def run() -> dict[str, Any]:
-        found = [solve(i) for i in range(n)]
-        xi = np.stack([point for point, _ in found])
-        loss = problem_set.objective(xi)
-        return {
-            "solved": problem_set.problem.solved(loss, xi, problem_set).mean(),
-            "evaluations": np.mean([count for _, count in found]),
-            "median loss": np.median(loss),
-        }
-
-    return run
+    found = [solve(i) for i in range(len(near))]
+    return np.stack([point for point, _ in found]), float(np.mean([count for _, count in found]))
 
 
 def _near(problem: str, n: int) -> tuple[ProblemSet, np.ndarray]:

@@ -40,9 +40,9 @@ def check_client(client: Any) -> Any:
 
 def count_workers(client: Any) -> int:
     """Return how many workers a client's cluster has."""
+    address = check_client(client).scheduler.address
     from distributed import CancelledError
 
-    address = check_client(client).scheduler.address
     try:
         return len(client.nthreads())
     except (OSError, CancelledError) as error:

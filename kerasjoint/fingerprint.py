@@ -234,16 +234,12 @@ def _function_behind(value: Any) -> types.FunctionType | None:
 
 def _slots(value: Any) -> dict[str, Any]:
     """Return what an object keeps in slots."""
-    names = [slot for base in type(value).__mro__ for slot in _as_tuple(vars(base).get("__slots__", ()))]
-    return {
-        name: getattr(value, name)
-        for name in sorted(set(names) - {"__dict__", "__weakref__"})
-        if not name.startswith("__") and hasattr(value, name)
+    members = [vars(base) for base in type(value).__mro__]
+    # By what Python makes of them, so that names with two underscores, which it changes, are found too.
+    names = {
+        name for inside in members for name, kind in inside.items() if isinstance(kind, types.MemberDescriptorType)
     }
-
-
-def _as_tuple(slots: Any) -> tuple[str, ...]:
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+    return {name: getattr(value, name) for name in sorted(names) if hasattr(value, name)}
 
 
 def _reduces_itself(kind: type) -> bool:

@@ -15,11 +15,11 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
 from kerasjoint.methods.base import Method
 from kerasjoint.problem import InverseProblem
-from kerasjoint.problem_set import ProblemSet, check_finite
+from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import Verbose
 from kerasjoint.solution import Status
 from kerasjoint.solving import solve
-from kerasjoint.unknown import Unknown, as_float_array
+from kerasjoint.unknown import Unknown, as_float_array, check_finite
 
 # As SciPy: a vanishing gradient at the start is one, and so is a global search that went on to its end.
 SUCCESS = (Status.CONVERGED, Status.PRECISION, Status.STATIONARY, Status.SEARCHED)

@@ -18,16 +18,15 @@ from kerasjoint.fingerprint import changed_constants, data_fingerprint, problem_
 from kerasjoint.hooks import call
 from kerasjoint.npy_folder import open_npy_folder, write_npy_folder
 from kerasjoint.npz import Arrays, read_npz, write_npz
+from kerasjoint.prior import draw_prior, outside_bounds
 from kerasjoint.problem import InverseProblem
 from kerasjoint.slabs import slabs
-from kerasjoint.unknown import as_float_array, name_instances
+from kerasjoint.unknown import as_float_array, check_finite
 
 FloatArray = NDArray[np.float64]
 
 # What is set once.
 FIXED = ("problem", "space", "x", "y", "truth", "guess")
-# A prior is refused if of so many draws more than this share of an unknown is outside of its bounds.
-DRAWN, MOST_OUTSIDE = 64, 0.5
 
 
 class ProblemSet:
@@ -248,33 +247,16 @@ class ProblemSet:
         Without a ``prior`` of the problem, unknowns with two bounds are uniform between them, others normal by scale.
         """
         guess = self.guess[instances]
-        xi = self._draw(len(guess), int(generator.integers(2**31)))
+        xi = draw_prior(self.problem, len(guess), int(generator.integers(2**31)))
         if xi is None:
             return self.space.draw(guess, generator)
         if (outside := self._outside) is not None:
             raise ArgumentError(self.problem.hook_name("prior"), *outside)
         return self.space.to_z(self.space.move_inside(xi, 1e-9), guess)
 
-    def _draw(self, n: int, seed: int) -> FloatArray | None:
-        drawn = call(self.problem, "prior", n, seed)
-        if drawn is None:
-            return None
-        name = self.problem.hook_name("prior")
-        xi = check_finite(name, self.space.flatten(drawn, name))
-        if len(xi) != n:
-            raise ArgumentError(name, f"{n} unknowns as asked for", f"{len(xi)}")
-        return xi
-
     @cached_property
     def _outside(self) -> tuple[str, str] | None:
-        """What to say of a prior that draws most of an unknown beyond its bounds; a few are moved inside."""
-        space, xi = self.space, self._draw(DRAWN, 0)
-        outside = np.zeros(space.size) if xi is None else np.mean((xi < space.lower) | (xi > space.upper), axis=0)
-        worst = int(outside.argmax())
-        if outside[worst] <= MOST_OUTSIDE:
-            return None
-        expected = f"most of its draws within the bounds {space.lower[worst]:g} to {space.upper[worst]:g}"
-        return expected, f"{outside[worst]:.0%} of {space.labels[worst]} outside"
+        return outside_bounds(self.problem)
 
     def normal_equations(
         self, xi: Mapping[str, ArrayLike] | ArrayLike, instances: NDArray[np.intp] | None = None
@@ -395,14 +377,3 @@ def _instances(argument: str, values: ArrayLike) -> FloatArray:
     if array.ndim == 0 or len(array) == 0:
         raise ArgumentError(argument, "an array with at least one instance on its first axis", f"shape {array.shape}")
     return check_finite(argument, array)
-
-
-def check_finite(argument: str, array: FloatArray) -> FloatArray:
-    """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
-    parts = slabs(len(array), array.nbytes // max(len(array), 1))
-    axes = tuple(range(1, array.ndim))
-    bad = np.flatnonzero(np.concatenate([~np.isfinite(array[part]).all(axis=axes) for part in parts]))
-    if bad.size:
-        hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
-        raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}{hint}")
-    return array

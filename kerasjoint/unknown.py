@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kerasjoint.coordinates import FloatArray, NormalizedCoordinates
 from kerasjoint.errors import ArgumentError, describe
+from kerasjoint.slabs import slabs
 
 RESERVED = (
     *("instance", "loss", "status", "at_bounds", "evaluations", "iterations", "non_finite"),
@@ -300,3 +301,14 @@ def name_instances(indices: NDArray[np.intp], most: int = 8) -> str:
     """Spell out instance indices for a message, at most the first few."""
     listed = ", ".join(map(str, indices[:most]))
     return f"{listed} and {len(indices) - most} more" if len(indices) > most else listed
+
+
+def check_finite(argument: str, array: FloatArray) -> FloatArray:
+    """Return the array (n, ...), or refuse NaN and infinity, naming the instances."""
+    parts = slabs(len(array), array.nbytes // max(len(array), 1))
+    axes = tuple(range(1, array.ndim))
+    bad = np.flatnonzero(np.concatenate([~np.isfinite(array[part]).all(axis=axes) for part in parts]))
+    if bad.size:
+        hint = " (what is missing: any number, and a weight of zero in residuals)" if argument == "y" else ""
+        raise ArgumentError(argument, "finite numbers", f"NaN or infinity in instances {name_instances(bad)}{hint}")
+    return array

@@ -93,9 +93,11 @@ class Isolation:
         errors: list[Exception] = []
 
         def attempt(rows: Rows) -> None:
-            own = [array[rows] if each else array for array, each in zip(arrays, split, strict=True)]
+            own = arrays
+            if len(rows) < n:
+                own = [array[rows] if each else array for array, each in zip(arrays, split, strict=True)]
             try:
-                parts.append((rows, function(*(own if len(rows) < n else arrays))))
+                parts.append((rows, function(*own)))
             except KerasjointError:
                 raise
             except Exception as error:

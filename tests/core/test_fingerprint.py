@@ -33,10 +33,18 @@ class Plain(Slotted):
     pass
 
 
+class Private:
+    __slots__ = ("__dict__", "__height")
+
+    def __init__(self, height):
+        self.__height = height
+
+
 MAKE = {
     "spline": lambda k: CubicSpline(KNOTS, k * (KNOTS + 1)),
     "bound method": lambda k: CubicSpline(KNOTS, k * (KNOTS + 1)).derivative,
     "slots below a dict": lambda k: Plain(k),
+    "private slots": lambda k: Private(k),
     "deque": lambda k: collections.deque([k]),
     "mask": lambda k: np.ma.array([1, 2], mask=[k == 1, False]),
     "random": lambda k: random.Random(k),
