@@ -7,7 +7,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +18,12 @@ from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled
 from kerasjoint.cores import cores
+from kerasjoint.differences import HostFunctions
 from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
-from kerasjoint.hooks import Condition, Hooks, check_hooks, objective, predict
-from kerasjoint.least_squares import normal_equations, weighted_jacobian
+from kerasjoint.functions import JACOBIANS, LOSSES, OUTPUTS, Functions
+from kerasjoint.hooks import Condition, Hooks, check_hooks
 from kerasjoint.separation import check_separate
-from kerasjoint.time_loop import traced_for
 from kerasjoint.tracing import concrete_function
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import start_xla
@@ -33,18 +32,15 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 EVALUATORS_KEPT = 32
-# How many tensors of the dtype of the unknowns each function returns; others return a structure.
-OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 4}
-LOSSES = ("value", "value_and_gradient")
-JACOBIANS = ("normal_equations", "weighted_jacobian")
 # What TensorFlow's report says where XLA, or the conversion to it, refuses a graph.
 REFUSALS = ("XLA", "tf2xla")
 # The zoo's largest has 700. A hundred steps written out, 1,200, take half a minute with their gradient, 500 over ten.
 MANY_OPERATIONS = 1_000
 JAX_OPERATION = "XlaCallModule"
-HOST_OPERATIONS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
-# How kerasjoint's own wrappers name their operations: whoever uses them knows what they cost.
-WRAPPED = "kerasjoint_host"
+WITHOUT_GRADIENT = ("PyFunc", "PyFuncStateless")
+HOST_OPERATIONS = (*WITHOUT_GRADIENT, "EagerPyFunc")
+# How kerasjoint's own wrappers name their operations, with and without a gradient: who uses them knows what they cost.
+WRAPPED, BLACK_BOX = "kerasjoint_host", "kerasjoint_black_box"
 
 
 class Route(Enum):
@@ -70,7 +66,9 @@ class Evaluator:
     problem has a ``chunk`` they are cut into pieces that run side by side on the cores.
 
     A simulator runs compiled by XLA; as a TensorFlow graph, if XLA refuses an operation; or eagerly, if it calls Python
-    (``wrap_numpy``, ``wrap_torch``, ``tf.numpy_function``). Leaving XLA is warned of once, as ``RouteWarning``.
+    (``wrap_numpy``, ``wrap_torch``, ``tf.numpy_function``). Leaving XLA is warned of once, as ``RouteWarning``. Where
+    what it calls has no gradient, that of the objective comes from finite differences, and where it calls Python at
+    all, Jacobians do.
 
     Attributes
     ----------
@@ -104,6 +102,7 @@ class Evaluator:
         self._uncompiled: set[str] = set()
         self._jax_in_a_loop = False
         self._separate = False
+        self._by_tensorflow, self._on_host = Functions(problem, self.space), HostFunctions(problem, self.space)
 
     def check(self, n: int, data: Data) -> None:
         """Trace the objective, without running it, for data of these shapes; refuse what breaks a contract.
@@ -114,7 +113,7 @@ class Evaluator:
         key = _shapes(data)
         if key in self._checked:
             return
-        graph = self._trace(self._objective, n, data)
+        graph = self._trace(self._by_tensorflow.objective, n, data)
         size = self._choose_route(graph)
         if self.route is not Route.HOST:
             self._check_flexible(n, data)
@@ -123,11 +122,11 @@ class Evaluator:
 
     def _check_flexible(self, n: int, data: Data) -> None:
         try:
-            self._trace(self._objective, n + 1, data, tf.float32)
+            self._trace(self._by_tensorflow.objective, n + 1, data, tf.float32)
         except KerasjointError as error:
             reason = str(error).splitlines()[0]
             try:
-                self._trace(self._objective, n + 1, data)
+                self._trace(self._by_tensorflow.objective, n + 1, data)
             except KerasjointError:
                 expected = "a function of any number of instances, whose arrays all come as arguments"
                 got = f"one for {n} alone ({reason})"
@@ -144,16 +143,23 @@ class Evaluator:
             warnings.warn(f"{name} is {size} operations, which XLA may compile for minutes: {advice}", RouteWarning, 2)
 
     @property
+    def by_differences(self) -> bool:
+        """Whether gradients come from finite differences, of d + 1 simulations of each instance."""
+        return self._on_host.by_differences
+
+    @property
     def has_jacobian(self) -> bool:
-        """Whether the misfit is a sum over the residuals, on a route that TensorFlow differentiates twice."""
-        return self.problem.is_least_squares and self.route is not Route.HOST and not self._jax_in_a_loop
+        """Whether the misfit is a sum over the residuals, and these can be differentiated."""
+        return self.problem.is_least_squares and not self._jax_in_a_loop
 
     def has_gradient(self, n: int, data: Data) -> bool:
-        """Return, by tracing, whether the objective depends on the unknowns in a way that can be differentiated."""
+        """Return, by tracing, whether TensorFlow can differentiate the objective by the unknowns."""
+        if self.by_differences:
+            return False
         key = "gradient", _shapes(data)
         if key not in self._facts:
             try:
-                self._trace(self._value_and_gradient, n, data)
+                self._trace(self._by_tensorflow.value_and_gradient, n, data)
                 self._facts[key] = True
             except NoGradientError:
                 self._facts[key] = False
@@ -168,7 +174,7 @@ class Evaluator:
         """Return, by tracing, the shapes of what ``forward`` gives for one instance, in the structure of that."""
         key = _shapes(data)
         if key not in self._predictions:
-            graph = self._trace(self._predict, 1, data._replace(y=()))
+            graph = self._trace(self._by_tensorflow.predict, 1, data._replace(y=()))
             self._predictions[key] = tf.nest.map_structure(lambda part: part.shape, graph.structured_outputs)
         return self._predictions[key]
 
@@ -207,9 +213,6 @@ class Evaluator:
                 "the default, a sum over the residuals (a robust one, with robust_loss), where Jacobians are needed"
             )
             raise ArgumentError(name("misfit"), expected, "an own one")
-        if self.route is Route.HOST:
-            expected = "a simulator in TensorFlow or JAX, where Jacobians are needed"
-            raise ArgumentError(name("forward"), expected, f"one that runs as {self.route.value}")
         if self._jax_in_a_loop:
             expected = "JAX around the whole time loop, where Jacobians are needed"
             raise ArgumentError(name("forward"), expected, "a step in JAX inside a loop of TensorFlow")
@@ -220,7 +223,7 @@ class Evaluator:
         data, n = Data(condition, ()), len(xi)
         key = ("predict", _shapes(data))
         if key not in self._checked:
-            self._choose_route(self._trace(self._predict, n, data, xi.dtype))
+            self._choose_route(self._trace(self._by_tensorflow.predict, n, data, xi.dtype))
             self._checked.add(key)
         self.values += n
         found = self._run("predict", xi, data, np.arange(n))
@@ -238,7 +241,7 @@ class Evaluator:
         def evaluate(xi: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
             padded = tf.stop_gradient(xi if rows is None else tf.gather(xi, rows))
             if self.route is Route.HOST:
-                value, gradient = self._value_and_gradient(tf.stop_gradient(xi), *data)
+                value, gradient = self._plain("value_and_gradient")(tf.stop_gradient(xi), *data)
             else:
                 compiled = self._function("value_and_gradient", jit_compile and self.route is Route.XLA)
                 value, gradient = compiled(padded, rows, *data)
@@ -289,8 +292,7 @@ class Evaluator:
             except Exception as error:
                 # As in the gradient of a wrapped simulator, which TensorFlow calls.
                 raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
-        # Fill up to a size that is compiled anyway with copies of the last row.
-        filled = np.minimum(np.arange(padded_size(len(rows), self.problem.chunk)), len(rows) - 1)
+        filled = self._filled(len(rows))
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
         try:
             evaluate = self._function(name, self._compiles(name))
@@ -314,46 +316,11 @@ class Evaluator:
         return self._functions[key]
 
     def _plain(self, name: str) -> Callable[..., Any]:
-        functions: dict[str, Callable[..., Any]] = {
-            "value": self._value,
-            "value_and_gradient": self._value_and_gradient,
-            "normal_equations": partial(self._least_squares, normal_equations),
-            "weighted_jacobian": partial(self._least_squares, weighted_jacobian),
-            "predict": self._predict,
-        }
-        return functions[name]
+        return getattr(self._on_host if self.route is Route.HOST else self._by_tensorflow, name)
 
-    def _predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
-        with traced_for("values"):
-            return predict(self.problem, self.space, xi, x)
-
-    def _objective(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        with traced_for("values"):
-            return objective(self.problem, self.space, xi, x, y)
-
-    def _value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-        loss = self._objective(xi, x, y)
-        return tf.where(tf.math.is_finite(loss), loss, float("inf"))
-
-    def _value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(xi)
-            loss = objective(self.problem, self.space, xi, x, y)
-        gradient = tape.gradient(loss, xi)
-        if gradient is None:
-            raise NoGradientError(self.problem.hook_name("forward"))
-        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
-        return tf.where(finite, loss, float("inf")), tf.where(finite[:, None], gradient, 0.0)
-
-    def _least_squares(
-        self, function: Callable[..., tuple[tf.Tensor, ...]], xi: tf.Tensor, x: Condition, y: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        loss, *parts = function(self.problem, self.space, xi, x, y)
-        finite = tf.math.is_finite(loss)
-        for part in parts:
-            finite &= tf.reduce_all(tf.math.is_finite(part), axis=list(range(1, part.shape.rank)))
-        loss = tf.where(finite, loss, float("inf"))
-        return loss, *(tf.where(tf.reshape(finite, (-1, *[1] * (part.shape.rank - 1))), part, 0.0) for part in parts)
+    def _filled(self, m: int) -> Rows:
+        """Return rows that fill ``m`` instances up to a size that is compiled anyway with copies of the last one."""
+        return np.minimum(np.arange(padded_size(m, self.problem.chunk)), m - 1)
 
     def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), dtype), tuple(data))
@@ -362,15 +329,16 @@ class Evaluator:
     def _choose_route(self, graph: Any) -> int:
         """Take the route of host calls if the traced graph calls Python; return how many operations it has.
 
-        Notes what cannot be differentiated twice.
+        Notes what cannot be differentiated, or not twice.
         """
         definition = graph.graph.as_graph_def()
         inside = [node for function in definition.library.function for node in function.node_def]
         self._jax_in_a_loop |= any(node.op == JAX_OPERATION for node in inside)
         everywhere = [*definition.node, *inside]
         calls = [node.name for node in everywhere if node.op in HOST_OPERATIONS]
+        foreign = [name for name in calls if WRAPPED not in name and BLACK_BOX not in name]
+        self._on_host.by_differences |= _calls_without_gradient(graph, inside, foreign)
         if calls and self.route is not Route.HOST:
-            foreign = [name for name in calls if WRAPPED not in name]
             if foreign:
                 self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
             self.route = Route.HOST
@@ -403,6 +371,22 @@ def _shapes(data: Data) -> tuple[Any, ...]:
     return tuple((name, tuple(array.shape[1:])) for name, array in sorted(data.x.items())), tuple(
         tuple(array.shape[1:]) for array in tf.nest.flatten(data.y)
     )
+
+
+def _calls_without_gradient(graph: Any, inside: list[Any], foreign: list[str]) -> bool:
+    """Return whether what depends on the first input is given to Python code of which no gradient is known."""
+    # Of what others call, nothing is known but what is inside of a tf.custom_gradient.
+    nodes = [*graph.graph.as_graph_def().node, *inside]
+    unknown = set() if any("_gradient_op_type" in node.attr for node in nodes) else set(foreign)
+    unknown |= {node.name for node in nodes if BLACK_BOX in node.name}
+    suspects = {node.name for node in nodes if node.op in WITHOUT_GRADIENT and node.name in unknown}
+    if any(node.name in suspects for node in inside):
+        return True
+    changed = {graph.inputs[0].op.name}
+    for operation in graph.graph.get_operations():
+        if any(tensor.op.name in changed for tensor in operation.inputs):
+            changed.add(operation.name)
+    return bool(suspects & changed)
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -37,6 +37,7 @@ class Hooks(Protocol):
     robust_loss: str
     solved_tolerance: ClassVar[float]
     robust_scale: float
+    difference_step: float | None
 
     @property
     def is_least_squares(self) -> bool:
@@ -74,6 +75,10 @@ def check_hooks(problem: Hooks) -> None:
     if problem.robust_loss != "linear" and not problem.is_least_squares:
         expected = "linear beside an own misfit, which it does not change"
         raise ArgumentError(problem.hook_name("robust_loss"), expected, repr(problem.robust_loss))
+    step = problem.difference_step
+    if step is not None and not (isinstance(step, int | float) and 0 < step < 1):
+        expected = "a number between 0 and 1, or None"
+        raise ArgumentError(problem.hook_name("difference_step"), expected, describe(step))
     tolerance = problem.solved_tolerance
     if not (isinstance(tolerance, int | float) and np.isfinite(tolerance) and tolerance >= 0):
         raise ArgumentError(problem.hook_name("solved_tolerance"), "a number of at least 0", describe(tolerance))

@@ -12,43 +12,19 @@ from kerasjoint.robust import robust_weights
 from kerasjoint.time_loop import traced_for
 from kerasjoint.unknown import UnknownSpace
 
+# Misfit (n,), residuals (n, m), and the transpose of their Jacobian, (n, d, m).
+Linear = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+# Regularizer (n,), gradient (n, d) and Hessian (n, d, d).
+Prior = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
 # Further rows of a Jacobian are computed in a loop, since each written out takes time to compile.
 WRITTEN_OUT = 9
 # Of the slope, in a model to step by: where all residuals are far beyond a robust loss's scale, none has any curvature.
 LEAST_CURVATURE = 0.1
 
 
-def normal_equations(
-    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the objective (n,), its gradient (n, d), and an approximation of its Hessian (n, d, d).
-
-    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, not too small, plus the
-    exact Hessian of the regularizer.
-    """
-    misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
-    prior, prior_gradient, prior_hessian = _regularizer(problem, space, xi, x)
-    slope, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
-    gradient = 2 * tf.linalg.matvec(transposed, slope * residuals)
-    curvature = tf.maximum(curvature, LEAST_CURVATURE * slope)
-    hessian = 2 * tf.matmul(transposed * curvature[:, None, :], transposed, transpose_b=True)
-    return misfit + prior, gradient + prior_gradient, hessian + prior_hessian
-
-
-def weighted_jacobian(
-    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return misfit (n,), Jacobian W^(1/2) J (n, m, d), Hessian of the regularizer (n, d, d) and residuals (n, m)."""
-    misfit, residuals, transposed = _linearized(problem, space, xi, x, y)
-    _, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
-    jacobian = tf.transpose(transposed * tf.sqrt(curvature)[:, None, :], (0, 2, 1))
-    return misfit, jacobian, _regularizer(problem, space, xi, x)[2], residuals
-
-
-def _linearized(
-    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return misfit (n,), residuals (n, m), and the transpose of their Jacobian, (n, d, m).
+def linearized(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> Linear:
+    """Return the misfit (n,), the residuals (n, m), and the transpose of their Jacobian, (n, d, m).
 
     J^T u is linear in u, so its derivatives with respect to u are the rows. Where tangents of the unknowns travel
     through a time loop (``integrate``), all rows are read from that one loop, at once. With fewer residuals than
@@ -66,9 +42,7 @@ def _linearized(
     return misfit, residuals, tf.transpose(_rows(residuals, xi), (0, 2, 1))
 
 
-def _regularizer(
-    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def regularizer_with_hessian(problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition) -> Prior:
     """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d)."""
     value = regularizer(problem, space, xi, x)
     (gradient,) = tf.gradients(value, xi)
@@ -76,6 +50,30 @@ def _regularizer(
         zeros = tf.zeros_like(xi)
         return value, zeros, tf.zeros((*xi.shape, xi.shape[1]), xi.dtype)
     return value, gradient, _rows(gradient, xi)
+
+
+def normal_equations(problem: Hooks, linear: Linear, prior: Prior) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the objective (n,), its gradient (n, d), and an approximation of its Hessian (n, d, d).
+
+    That is 2 J^T W J, with the Jacobian J of the residuals and the weights W of a robust loss, not too small, plus the
+    exact Hessian of the regularizer.
+    """
+    misfit, residuals, transposed = linear
+    slope, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
+    gradient = 2 * tf.linalg.matvec(transposed, slope * residuals)
+    curvature = tf.maximum(curvature, LEAST_CURVATURE * slope)
+    hessian = 2 * tf.matmul(transposed * curvature[:, None, :], transposed, transpose_b=True)
+    return misfit + prior[0], gradient + prior[1], hessian + prior[2]
+
+
+def weighted_jacobian(
+    problem: Hooks, linear: Linear, prior: Prior
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return misfit (n,), Jacobian W^(1/2) J (n, m, d), Hessian of the regularizer (n, d, d) and residuals (n, m)."""
+    misfit, residuals, transposed = linear
+    _, curvature = robust_weights(problem.robust_loss, problem.robust_scale, residuals)
+    jacobian = tf.transpose(transposed * tf.sqrt(curvature)[:, None, :], (0, 2, 1))
+    return misfit, jacobian, prior[2], residuals
 
 
 def _rows(target: tf.Tensor, source: tf.Tensor, together: bool = False) -> tf.Tensor:

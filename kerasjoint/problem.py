@@ -53,6 +53,10 @@ class InverseProblem:
     robust_loss, robust_scale
         How much a residual r counts: ``"linear"``, r^2; ``"huber"`` or ``"soft_l1"``, less than r^2 where r is beyond
         the scale, so that outliers pull less. As ``loss`` and ``f_scale`` of ``scipy.optimize.least_squares``.
+    difference_step
+        Of simulators on the host, the least step of finite differences, as a share of the typical size of a change (see
+        ``Differences``); ``None``: 1.5e-8. Larger where the simulator is less precise: about the root of its relative
+        error, as 1e-3 for one that computes in single precision or stops an iteration at 1e-6.
     solved_tolerance
         How far above the objective of the true unknowns a loss still counts as solved, by default.
     shown_unknown
@@ -72,6 +76,7 @@ class InverseProblem:
     periodic: tuple[int, ...] = ()
     robust_loss: str = "linear"
     robust_scale: float = 1.0
+    difference_step: float | None = None
     solved_tolerance: ClassVar[float] = 1e-9
     shown_unknown: str | None = None
 

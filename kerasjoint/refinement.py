@@ -22,14 +22,17 @@ FIRST_STEP = 0.01
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
-    """Return whether solutions of a method can be refined: not where the method and the simulator have no gradient.
+    """Return whether solutions of a method can be refined: not where the objective has no gradient of any kind.
 
     Example
     -------
     >>> can_refine(problem_set, Supervised())
     True
     """
-    return method.needs_gradient or problem_set.evaluator.has_gradient(len(problem_set), problem_set.one)
+    evaluator = problem_set.evaluator
+    return (
+        method.needs_gradient or evaluator.by_differences or evaluator.has_gradient(len(problem_set), problem_set.one)
+    )
 
 
 def local_method_of(argument: str, method: object) -> LocalMethod:
@@ -54,10 +57,10 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     solution
         Where to start.
     method
-        The local method, with its own settings, or its name. Default: ``LockstepLM()`` where it applies and the
-        unknowns are at most eight, else ``LockstepHybrid(first_step=0.01)``, whose first trial step is short, since the
-        minimum sought is the one nearby, and whose Jacobians count as several evaluations each. What that leaves
-        unconverged ``LockstepLBFGS`` finishes.
+        The local method, with its own settings, or its name. Default: ``LockstepLM()`` where it applies and Jacobians
+        cost no more than gradients, as with up to eight unknowns, else ``LockstepHybrid(first_step=0.01)``, whose first
+        trial step is short, since the minimum sought is the one nearby, and whose Jacobians count as several
+        evaluations each. What that leaves unconverged ``LockstepLBFGS`` finishes.
 
     Returns
     -------

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint import costs
 from kerasjoint.best import keep_better
 from kerasjoint.confirmation import Confirmation, Minima
 from kerasjoint.errors import ArgumentError
 from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.summary import VALUE_COST, cost_of
+from kerasjoint.summary import cost_of
 from kerasjoint.uncertainty import Uncertainty, uncertainty_at
 
 FloatArray = NDArray[np.float64]
@@ -211,9 +212,18 @@ class Solution:
         """Which unknowns ended at a bound, (n, d): -1 at the lower one, 1 at the upper one, 0 at none."""
         return self.problem_set.space.at_bounds(self.xi)
 
-    def cost(self, value_cost: float = VALUE_COST) -> FloatArray:
-        """Return the evaluations of each instance, (n,), a value without gradient counted as ``value_cost`` of one."""
-        return cost_of(self.evaluations, self.values, value_cost)
+    def cost(self, value_cost: float | None = None) -> FloatArray:
+        """Return the evaluations of each instance, (n,), a value without gradient counted as ``value_cost`` of one.
+
+        Default: a third, or 1 / (d + 1) where gradients are finite differences of d + 1 simulations.
+        """
+        price = costs.value_cost(self.problem_set) if value_cost is None else value_cost
+        return cost_of(self.evaluations, self.values, price)
+
+    @property
+    def simulations(self) -> NDArray[np.int64]:
+        """How often each instance was simulated, (n,): a derivative by finite differences takes d times more."""
+        return self.evaluations + costs.differenced(self.problem_set, self.evaluations, self.values, self.jacobians)
 
     def is_of(self, problem_set: ProblemSet) -> bool:
         """Return whether this is a solution of ``problem_set``, or of one built from the same data and constants."""

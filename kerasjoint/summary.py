@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float64]
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-12
 CONFIDENCE = 0.95
-# What an evaluation without gradient counts as, beside one with.
+# What an evaluation without gradient counts as, beside one with, unless gradients are finite differences.
 VALUE_COST = 1 / 3
 
 

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kerasjoint import costs
 from kerasjoint.checks import check_choice, check_count, check_options, check_seed
+from kerasjoint.costs import FEW_UNKNOWNS
 from kerasjoint.methods.base import Method, check_positive, check_problem_set, solve_slabs_alone
 from kerasjoint.methods.descents import PROPOSED, RANDOM
 from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
-from kerasjoint.methods.lockstep_lm import FEW_UNKNOWNS
 from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
@@ -23,7 +24,6 @@ from kerasjoint.models.registry import NETWORKS
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
-from kerasjoint.summary import VALUE_COST
 
 Rows = NDArray[np.intp]
 
@@ -80,7 +80,8 @@ class AmortizedMultiStart(Method):
     rounds
         At most so many rounds of training, in which the budget is spent evenly.
     value_cost
-        What a value costs beside a value with gradient.
+        What a value costs beside a value with gradient; ``None``: a third, or 1 / (d + 1) where gradients are finite
+        differences of d + 1 simulations.
     steps
         Training steps of a round; ``None``: 64 for each unknown, at least 150 and at most 4000.
     max_iterations, tolerance
@@ -102,7 +103,7 @@ class AmortizedMultiStart(Method):
         evaluations: int | None = None,
         seconds: float | None = None,
         rounds: int = 6,
-        value_cost: float = VALUE_COST,
+        value_cost: float | None = None,
         steps: int | None = None,
         max_iterations: int = 200,
         tolerance: float = 1e-12,
@@ -111,11 +112,12 @@ class AmortizedMultiStart(Method):
         components: int | None = None,
         covariance: str = "auto",
     ) -> None:
-        check_positive(value_cost=value_cost, **({} if seconds is None else {"seconds": seconds}))
+        given = {"value_cost": value_cost, "seconds": seconds}
+        check_positive(**{name: number for name, number in given.items() if number is not None})
         self.evaluations = None if evaluations is None else check_count("evaluations", evaluations)
         self.seconds = seconds
         self.rounds = check_count("rounds", rounds)
-        self.value_cost = float(value_cost)
+        self.value_cost = None if value_cost is None else float(value_cost)
         self.steps = None if steps is None else check_count("steps", steps)
         self.network = network if isinstance(network, str) and network == "auto" else NETWORKS.check(network)
         self.network_options = check_options("network_options", network_options)
@@ -164,7 +166,8 @@ class AmortizedMultiStart(Method):
     def _begin(self, problem_set: ProblemSet, budget: int) -> Search:
         """Descend from the guess."""
         from_start = self._with_many_unknowns if problem_set.space.size > FEW_UNKNOWNS else self._from_start
-        return Search(problem_set, self._from_guess, from_start, budget, self.value_cost, self.seconds)
+        price = costs.value_cost(problem_set) if self.value_cost is None else self.value_cost
+        return Search(problem_set, self._from_guess, from_start, budget, price, self.seconds)
 
     def _pairs(self, search: Search, steps: int) -> int:
         """Return how many pairs each round simulates: equally many, so that the training is compiled once.
@@ -176,14 +179,14 @@ class AmortizedMultiStart(Method):
             return 0
         batch = MixtureDensityModel.batch_for(problem_set, self.network, self.network_options)
         most = min(max(batch * steps, FEWEST_PAIRS), MOST_PAIRS)
-        return int(min(PAIRS_SHARE * search.left / self.rounds / self.value_cost, most))
+        return int(min(PAIRS_SHARE * search.left / self.rounds / search.value_cost, most))
 
     def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> bool:
         """Train and descend, as long as instances look unsolved and the budget lasts; return whether that began.
 
         Trained is only where that costs less than to go on with what the network knows already.
         """
-        number, price = 0, count * self.value_cost
+        number, price = 0, count * search.value_cost
         # What it last took the present network to solve an instance; if it solved none, all that was in vain.
         known, in_vain = np.inf, 0.0
         while number < self.rounds:

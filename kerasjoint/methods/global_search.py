@@ -193,7 +193,8 @@ class GlobalSearch(Method):
         Budget per instance, never exceeded. A value counts as one evaluation, as one with gradient does;
         ``Solution.cost`` counts it as a third.
     polish
-        How many of them are kept for L-BFGS with gradients from the best point, at most half. 0: none.
+        How many of them are kept for L-BFGS with gradients from the best point, at most half. 0: none. A gradient by
+        finite differences takes d + 1 of them.
     """
 
     needs_gradient = False
@@ -210,12 +211,14 @@ class GlobalSearch(Method):
         began, n, seed = time.perf_counter(), len(check_problem_set(problem_set)), check_seed(seed)
         search = Search(problem_set, self.evaluations, seed)
         polish = min(self.polish, self.evaluations // 2)
-        if not problem_set.evaluator.has_gradient(n, problem_set.data):
+        by_differences = problem_set.evaluator.by_differences
+        if not (by_differences or problem_set.evaluator.has_gradient(n, problem_set.data)):
             polish = 0
         with stage(self.name, total=n) as done:
             search.limit[:] = self.evaluations - polish
             self._search(search, done)
-            search.limit[:] = self.evaluations
+            gradients = self.evaluations - search.objective.evaluations
+            search.limit = search.objective.evaluations + gradients // (1 + problem_set.space.size * by_differences)
             for i in range(n) if polish else ():
                 within_budget(partial(search.descend, i, search.objective.best_z[i].copy()))
         return search.solution(self.name, type(self).__name__, time.perf_counter() - began)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_count
+from kerasjoint.evaluator import Route
 from kerasjoint.methods.base import QuasiNewtonMethod
 from kerasjoint.methods.local_run import LocalRun
 from kerasjoint.methods.lockstep import run_in_lockstep
@@ -26,11 +27,11 @@ class LockstepHybrid(QuasiNewtonMethod):
     From a poor start L-BFGS ends in better minima than Gauss-Newton steps do, but takes hundreds of iterations along
     the valley near one, where Levenberg-Marquardt takes ten (Fletcher and Xu, 1987, on hybrid methods for nonlinear
     least squares). Of 64 instances each, 0.1 from the truth in normalised coordinates, Jacobians counted as
-    ``gradients_per_jacobian`` says: layered ground 66 % solved for 61 instead of 93 evaluations, thin films 100 % for
+    ``costs.jacobian_cost`` says: layered ground 66 % solved for 61 instead of 93 evaluations, thin films 100 % for
     59 instead of 221, the epidemic 100 % for 100 instead of 230.
 
-    Where the misfit is no sum over residuals, or the unknowns are more than 40, it is L-BFGS all the way; so it is for
-    an instance whose Jacobian is not finite at the changeover.
+    Where the misfit is no sum over residuals, the unknowns are more than 40, or only Jacobians come from finite
+    differences, it is L-BFGS all the way; so it is for an instance whose Jacobian is not finite at the changeover.
 
     Parameters
     ----------
@@ -61,14 +62,16 @@ class LockstepHybrid(QuasiNewtonMethod):
 
     @staticmethod
     def changes_over(problem_set: ProblemSet) -> bool:
-        """Return whether Levenberg-Marquardt applies, and the unknowns are not too many for it.
+        """Return whether Levenberg-Marquardt applies, and Jacobians are not too dear for it.
 
         Example
         -------
         >>> LockstepHybrid.changes_over(problem_set)
         True
         """
-        return problem_set.space.size <= MOST_UNKNOWNS and LockstepLM.applies_to(problem_set)
+        evaluator = problem_set.evaluator
+        dear = problem_set.space.size > MOST_UNKNOWNS or evaluator.route is Route.HOST
+        return (evaluator.by_differences or not dear) and LockstepLM.applies_to(problem_set)
 
     @property
     def second_half(self) -> LockstepLM:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasjoint.checks import check_positive
+from kerasjoint.costs import jacobian_cost
 from kerasjoint.counting import CountingObjective
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.local_run import LocalRun
@@ -26,12 +27,6 @@ FIRST_STEP = 1.0
 LEAST_RATIO = 1e-4
 # Smaller than that of L-BFGS: along a valley, steps that hardly change the loss still move the unknowns.
 LEAST_GAIN = 1e-14
-# Up to so many unknowns, a time loop carries all tangents along, and a Jacobian costs about what a gradient costs.
-FEW_UNKNOWNS = 8
-# Beyond this, a Jacobian counts as so many gradients as groups of so many unknowns. Measured, in gradients: 1 with the
-# 12 of carbon dioxide and the 14 of the epidemic, 4 with the 20 of thin films and the 36 of phase retrieval, 7 with the
-# 16 of layered ground and with the 40 of Lorenz-96, 18 with the 64 of a Kuramoto-Sivashinsky state.
-UNKNOWNS_PER_GRADIENT = 4
 # Where Jacobians are dear, one serves as long as each step takes the gradient to at most this share of what it was.
 ENOUGH = 0.95
 
@@ -40,12 +35,12 @@ class LockstepLM(LocalMethod):
     """Levenberg-Marquardt in which every instance has its own damping, and no instance waits for another.
 
     For problems whose misfit is a sum over the residuals. Each round evaluates loss, gradient and Gauss-Newton Hessian
-    at one trial point of every instance that is not done, in one batch. With few unknowns that costs about what a
-    gradient costs, and near a solution that fits, convergence is quadratic. With more than eight, Jacobians are dear:
-    one serves for several steps, between which the Hessian learns from the gradients (BFGS, with Powell's damping),
-    until gradients no longer fall or a step fails. A ``regularizer`` enters by its exact Hessian, a ``robust_loss`` by
-    Triggs's correction, as in SciPy's ``least_squares``. Bounds are those of the unknowns, through the normalised
-    coordinates.
+    at one trial point of every instance that is not done, in one batch. With few unknowns, or where gradients are
+    finite differences, that costs about what a gradient costs, and near a solution that fits, convergence is quadratic.
+    Otherwise Jacobians are dear: one serves for several steps, between which the Hessian learns from the gradients
+    (BFGS, with Powell's damping), until gradients no longer fall or a step fails. A ``regularizer`` enters by its exact
+    Hessian, a ``robust_loss`` by Triggs's correction, as in SciPy's ``least_squares``. Bounds are those of the
+    unknowns, through the normalised coordinates.
 
     The damping is relative to the largest curvature seen along each coordinate (Moré), and changes with the ratio of
     actual to predicted decrease (Nielsen). What Gauss-Newton leaves out, the second derivatives of the residuals, is
@@ -77,7 +72,7 @@ class LockstepLM(LocalMethod):
 
     @staticmethod
     def applies_to(problem_set: ProblemSet) -> bool:
-        """Return whether the misfit is a sum over residuals that TensorFlow differentiates; others are refused.
+        """Return whether the misfit is a sum over residuals that can be differentiated; others are refused.
 
         Example
         -------
@@ -88,25 +83,14 @@ class LockstepLM(LocalMethod):
 
     @classmethod
     def pays_near_a_solution(cls, problem_set: ProblemSet) -> bool:
-        """Return whether it applies and its Jacobians cost about what gradients cost: for up to eight unknowns.
+        """Return whether it applies and its Jacobians cost about what gradients cost; ``jacobian_cost`` says where.
 
         Example
         -------
         >>> LockstepLM.pays_near_a_solution(problem_set)
         True
         """
-        return problem_set.space.size <= FEW_UNKNOWNS and cls.applies_to(problem_set)
-
-    @staticmethod
-    def gradients_per_jacobian(unknowns: int) -> int:
-        """Return what an evaluation with a Jacobian costs, in values with gradient, as far as known beforehand.
-
-        Example
-        -------
-        >>> LockstepLM.gradients_per_jacobian(40)
-        10
-        """
-        return 1 if unknowns <= FEW_UNKNOWNS else -(-unknowns // UNKNOWNS_PER_GRADIENT)
+        return jacobian_cost(problem_set) == 1 and cls.applies_to(problem_set)
 
     def _advance(self, run: LocalRun) -> None:
         assert run.hessian is not None
@@ -131,7 +115,7 @@ class ActiveLM(ActiveInstances):
         self._hessian = hessian
         # What the second derivatives of the residuals add to the Hessian, and where that is believed.
         self._rest, self._believed = np.zeros_like(self._hessian), np.zeros(m, dtype=bool)
-        self._dear = self.z.shape[1] > FEW_UNKNOWNS
+        self._dear = jacobian_cost(run.objective.problem_set) > 1
         # Whether the next trial is evaluated with a Jacobian, whether the present one is of an earlier point, and
         # whether the next trial is no step but the same point, for its Jacobian.
         self._anew, self._old, self._renewed = np.full(m, not self._dear), np.zeros(m, bool), np.zeros(m, bool)
@@ -267,7 +251,7 @@ def in_gradients(solution: Solution) -> Solution:
     -------
     >>> in_gradients(LockstepLM().solve(problem_set)).evaluations
     """
-    extra = LockstepLM.gradients_per_jacobian(solution.problem_set.space.size) - 1
+    extra = jacobian_cost(solution.problem_set) - 1
     evaluations = solution.evaluations + extra * solution.jacobians
     dearer = float(evaluations.mean() / solution.evaluations.mean())
     history = solution.history.assign(evaluations=solution.history["evaluations"] * dearer)

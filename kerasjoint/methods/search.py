@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kerasjoint.confirmation import SERVED_BETTER, Confirmation
+from kerasjoint.costs import jacobian_cost
 from kerasjoint.counting import History
 from kerasjoint.methods.base import LocalMethod
 from kerasjoint.methods.descents import Descents
@@ -92,7 +93,7 @@ class Search:
         self._onwards, self._longer = from_start, from_guess
         if isinstance(from_start, LockstepHybrid) and from_start.changes_over(problem_set):
             self._onwards = from_start.second_half
-        self._evaluations, self._value_cost = evaluations, value_cost
+        self._evaluations, self.value_cost = evaluations, value_cost
         self._seconds = np.inf if seconds is None else seconds
         run = from_guess.run(problem_set)
         self.best = run.solution(from_guess.name, type(from_guess).__name__)
@@ -148,11 +149,11 @@ class Search:
     def plan(self, rows: Rows, budget: float) -> Plan:
         """Return how to spend about this budget on the instances ``rows``."""
         share, cost = budget / len(rows), self.descent_cost
-        candidates = int(np.clip(0.5 * share / self._value_cost, 1, CANDIDATES))
+        candidates = int(np.clip(0.5 * share / self.value_cost, 1, CANDIDATES))
         if cost < WORTH * SHORT_COST:
             return Plan(candidates, 0, int(np.clip(0.5 * share / cost, 1, candidates)))
         descents = int(np.clip(GOING_ON * share / cost, 1, candidates))
-        shorts = int((share - candidates * self._value_cost - GOING_ON * descents * cost) / SHORT_COST)
+        shorts = int((share - candidates * self.value_cost - GOING_ON * descents * cost) / SHORT_COST)
         return Plan(candidates, min(shorts, candidates) if shorts > descents else 0, descents)
 
     def descend(self, rows: Rows, candidates: FloatArray, plan: Plan, source: int) -> FloatArray:
@@ -213,7 +214,7 @@ class Search:
         """
         size = self.problem_set.space.size
         second_order = size <= MOST_UNKNOWNS and LockstepLM.applies_to(self.problem_set)
-        method, cost = (POLISHING, LockstepLM.gradients_per_jacobian(size)) if second_order else (self._longer, 1)
+        method, cost = (POLISHING, jacobian_cost(self.problem_set)) if second_order else (self._longer, 1)
         while (rows := self._short_ends(cost * method.max_iterations)).size:
             before = self.best.loss[rows]
             found = in_gradients(method.solve(self.problem_set[rows], start=self.best.z[rows]))
@@ -279,7 +280,7 @@ class Search:
 
     @property
     def _spent(self) -> FloatArray:
-        return self.best.cost(self._value_cost) + self._value_cost * self._values
+        return self.best.cost(self.value_cost) + self.value_cost * self._values
 
     def _confirm(self) -> Confirmation:
         return self._descents.confirmation(self.best.loss)

@@ -16,7 +16,9 @@ from kerasjoint.errors import ArgumentError
 from kerasjoint.wrappers.base import WrappedFunction, as_tensors, refuse_forward_mode
 from kerasjoint.wrappers.isolation import Isolation
 
+# How operations are named in graphs, with and without a gradient: the evaluator tells them by that.
 HOST_OPERATION = "kerasjoint_host"
+BLACK_BOX_OPERATION = "kerasjoint_black_box"
 
 Array = NDArray[Any]
 
@@ -44,9 +46,9 @@ class Layout:
 class HostFunction(WrappedFunction):
     """A Python function of arrays as a TensorFlow function that XLA cannot compile.
 
-    Operations in graphs have names that start with ``kerasjoint_host``. Calls within one graph run one after the other,
-    but two graphs in two threads may call at the same time. There is no lock, since the evaluator runs host calls one
-    at a time.
+    Operations in graphs have names that start with ``kerasjoint_host``, or ``kerasjoint_black_box`` without a gradient.
+    Calls within one graph run one after the other, but two graphs in two threads may call at the same time. There is no
+    lock, since the evaluator runs host calls one at a time.
 
     Where it raises for some instances, they count as not finite, and the others go on.
 
@@ -161,7 +163,8 @@ class HostFunction(WrappedFunction):
         tensors = refuse_forward_mode(self.label, tensors)
         if tf.executing_eagerly():
             return [tf.constant(array) for array in function(*(np.array(tensor.numpy()) for tensor in tensors))]
-        name = f"{HOST_OPERATION}_{re.sub(r'[^A-Za-z0-9_]', '_', self.__name__)}{suffix}"
+        kind = HOST_OPERATION if self.differentiable else BLACK_BOX_OPERATION
+        name = f"{kind}_{re.sub(r'[^A-Za-z0-9_]', '_', self.__name__)}{suffix}"
         # Copies, since the arrays are TensorFlow's own memory, which the user's function might overwrite.
         return tf.numpy_function(lambda *arrays: function(*map(np.array, arrays)), tensors, dtypes, name=name)
 

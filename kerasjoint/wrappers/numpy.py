@@ -29,7 +29,7 @@ def wrap_numpy(
         of the result of ``f``, the derivative of a scalar with respect to that result. Returns the derivative of the
         scalar with respect to the arguments, in their shapes: a tuple with one entry per argument, where ``None`` means
         zero; or only the entry of the first argument. An entry for a dictionary may leave names out, for zero.
-        Without ``vjp`` the result has no gradient, and only methods that need none can be used.
+        Without ``vjp`` gradients are finite differences, of d + 1 simulations where d are the unknowns of an instance.
     shape
         The shape of the result per instance, for example ``(50,)``, or ``()`` for one number per instance; for several
         results a dictionary or tuple of shapes. ``None`` is a size that is not known in advance. Needed in compiled
@@ -53,6 +53,7 @@ def wrap_numpy(
     - The arrays have the dtype of the tensors, float32 or float64. Results are cast to that of the first floating-point
       argument. Python numbers and NumPy arrays among the arguments take the dtype of the tensors.
     - Called eagerly, ``f`` runs directly, so prints, breakpoints and exceptions behave as usual.
+    - Jacobians are finite differences in any case; ``InverseProblem.difference_step`` is their step.
     - There are no second derivatives. Forward mode (``integrate`` with ``mode="forward"``) raises a ``LookupError``.
 
     Example

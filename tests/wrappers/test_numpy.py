@@ -196,7 +196,7 @@ def test_names_of_operations_in_graphs() -> None:
     names = [operation.name for operation in traced.graph.get_operations() if operation.type == "PyFunc"]
     assert names == ["kerasjoint_host_decay", "kerasjoint_host_decay_gradient"]
     traced = tf.function(lambda a: wrap_numpy(lambda a: a)(a)).get_concrete_function(A)
-    assert "kerasjoint_host__lambda_" in [operation.name for operation in traced.graph.get_operations()]
+    assert "kerasjoint_black_box__lambda_" in [operation.name for operation in traced.graph.get_operations()]
 
 
 def test_eager_exceptions_keep_their_traceback_and_graphs_name_the_line() -> None:
