@@ -1,170 +1,81 @@
-"""Derivatives by finite differences, for simulators on the host."""
+"""Finite differences: how far an unknown moves, and Jacobians of simulators that TensorFlow differentiates but once."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from kerasjoint.batching import padded_size
-from kerasjoint.compiled import Compiled
-from kerasjoint.errors import SimulatorWarning
-from kerasjoint.functions import Functions, masked
 from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals
-from kerasjoint.least_squares import Linear, Prior
+from kerasjoint.time_loop import traced_for
 from kerasjoint.unknown import UnknownSpace
 
-Array = NDArray[np.floating]
-Rows = NDArray[np.intp]
-Function = Callable[[tf.Tensor, Condition, tf.Tensor], tf.Tensor]
-
-# Up to so many simulations in one call, or as many as there are instances: memory does not grow with the unknowns.
-TOGETHER = 1024
 # A step is at least so many units in the last place of the unknown.
 LEAST_UNITS = 8
-# Two steps of so many instances are compared. If their slopes differ by more than that, larger ones are tried: up to so
-# many powers of ten, and to that share of the typical size of a change.
-TRIED, AGREEMENT, POWERS, MOST_SHARE = 8, 1e-3, 7, 0.05
 
 
-class HostFunctions(Functions):
-    """The functions of a simulator that runs as Python: Jacobians from d + 1 simulations, as SciPy's ``"2-point"``.
-
-    So are gradients, if nothing else is known of them. A step is the typical size of a change (the unknown's scale or,
-    where it is nearer to a bound than that, its distance from there) times the problem's ``difference_step``. It leads
-    away from the nearer bound; where a simulation there is not finite, the other side is tried.
-
-    Without a ``difference_step``, that is the root of the precision; or, if the simulator is too noisy for that, as one
-    with an adaptive time step is, the multiple by powers of ten with which a step and one of twice the length agree
-    best on the slope, found at the first few instances that are differentiated.
-
-    Attributes
-    ----------
-    by_differences
-        Whether gradients come from differences too; at first they do not.
+def share_of(problem: Hooks, dtype: tf.DType) -> float:
+    """Return which share of the typical size of a change a step is, if the simulator is as precise as its numbers.
 
     Example
     -------
-    >>> functions = HostFunctions(problem, space)
-    >>> functions.by_differences = True
-    >>> loss, gradient = functions.value_and_gradient(xi, x, y)
+    >>> share_of(problem, tf.float64)
+    1.4901161193847656e-08
     """
+    return problem.difference_step or float(np.sqrt(np.finfo(dtype.as_numpy_dtype).eps))
 
-    def __init__(self, problem: Hooks, space: UnknownSpace) -> None:
-        super().__init__(problem, space)
-        self.by_differences = False
-        self._found: dict[Any, float] = {}
-        self._compiled_prior = Compiled(lambda xi, x, _: Functions.prior(self, xi, x), None, False, 3)
 
-    def value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return the losses (n,) and gradients (n, d)."""
-        if not self.by_differences:
-            return super().value_and_gradient(xi, x, y)
-        if self._problem.is_least_squares:
-            # More precise near a solution, where large residuals cancel in the gradient.
-            return self.normal_equations(xi, x, y)[:2]
-        loss, slopes = self._differentiate(lambda *at: self.objective(*at)[:, None], xi, x, y)
-        return masked(loss[:, 0], slopes[:, :, 0])
+def typical_changes(space: UnknownSpace, xi: tf.Tensor) -> tf.Tensor:
+    """Return the typical size of a change of unknowns (n, d): negative if away from an upper bound that is nearer.
 
-    def linearized(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> Linear:
-        """Return the misfit (n,), the residuals (n, k), and the transpose of their Jacobian, (n, d, k)."""
+    That is the scale of the unknown or, where it is nearer to a bound than that, its distance from there.
 
-        def both(xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
-            misfit, residuals = misfit_and_residuals(self._problem, self._space, xi, x, y)
-            return tf.concat([misfit[:, None], residuals], axis=1)
+    Example
+    -------
+    >>> typical_changes(problem.space, xi)
+    """
+    lower, upper, scale = (tf.constant(array, xi.dtype) for array in (space.lower, space.upper, space.scale))
+    below, above = xi - lower, upper - xi
+    size = tf.maximum(tf.minimum(scale, tf.minimum(below, above)), 0.0)
+    # Far from zero the unknown itself is rounded: the step is between the best for either.
+    size = tf.sqrt(size) * tf.sqrt(tf.maximum(size, tf.abs(xi)))
+    return tf.where(above >= below, size, -size)
 
-        at, slopes = self._differentiate(both, xi, x, y)
-        return at[:, 0], at[:, 1:], slopes[:, :, 1:]
 
-    def prior(self, xi: tf.Tensor, x: Condition) -> Prior:
-        """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d), by TensorFlow."""
-        n = len(xi)
-        rows = np.minimum(np.arange(padded_size(n, None)), n - 1)
-        return tuple(part[:n] for part in self._compiled_prior(tf.gather(xi, rows), tf.constant(rows, tf.int32), x, ()))
+def steps(space: UnknownSpace, xi: tf.Tensor, share: float) -> tf.Tensor:
+    """Return how far each unknown moves, (n, d): this share of its typical change, if not too few units.
 
-    def _differentiate(
-        self, function: Function, xi: tf.Tensor, x: Condition, y: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return a function's results (n, k) at ``xi`` (n, d), and their derivatives (n, d, k)."""
-        here: Array = np.asarray(xi)
-        n, d = here.shape
+    Example
+    -------
+    >>> steps(problem.space, xi, share_of(problem, xi.dtype))
+    """
+    step, precision = share * typical_changes(space, xi), np.finfo(xi.dtype.as_numpy_dtype)
+    least = LEAST_UNITS * (float(precision.eps) * tf.abs(xi) + float(precision.tiny))
+    return tf.where(tf.abs(step) >= least, step, tf.where(step < 0, -least, least))
 
-        def at_points(rows: Rows, points: Array) -> Array:
-            of_rows = tf.nest.map_structure(lambda array: tf.gather(array, rows), (x, y))
-            return np.asarray(function(tf.constant(points), *of_rows))
 
-        def moved(rows: Rows, columns: Rows, steps: Array) -> Array:
-            """Return the results of some instances with one unknown of each moved; column -1 stands for none."""
-            points, some = here[rows], np.flatnonzero(columns >= 0)
-            points[some, columns[some]] += steps[rows[some], columns[some]]
-            return at_points(rows, points)
+def transposed_jacobian(
+    problem: Hooks, space: UnknownSpace, xi: tf.Tensor, x: Condition, y: tf.Tensor, residuals: tf.Tensor
+) -> tf.Tensor:
+    """Return the transpose of the Jacobian of the ``residuals`` (n, m) at ``xi`` (n, d), (n, d, m), by d simulations.
 
-        steps = self._share(at_points, here) * self._sizes(here)
-        least = LEAST_UNITS * np.spacing(np.abs(here))
-        steps = np.where(np.abs(steps) < least, np.copysign(least, steps), steps).astype(here.dtype)
+    Zero where one of them is not finite. With a ``chunk`` the unknowns are moved one after the other, since so many
+    instances are what runs well, else all at once.
 
-        width = max(1, TOGETHER // n)
-        found = []
-        for first in range(-1, d, width):
-            columns = np.arange(first, min(first + width, d))
-            found.append(moved(np.tile(np.arange(n), len(columns)), np.repeat(columns, n), steps))
-        results = np.concatenate(found).reshape(d + 1, n, -1)
-        at, beside = results[0], results[1:]
-        columns, rows = np.nonzero(np.isfinite(at).all(axis=1) & ~np.isfinite(beside).all(axis=2))
-        if rows.size:
-            beside[columns, rows] = moved(rows, columns, -steps)
-            steps[rows, columns] *= -1
-        lengths = (here + steps) - here
-        with np.errstate(invalid="ignore", over="ignore"):
-            slopes = (beside - at) / lengths.T[:, :, None]
-        return tf.constant(at), tf.constant(slopes.swapaxes(0, 1))
+    Example
+    -------
+    >>> transposed_jacobian(problem, problem.space, xi, x, y, residuals)
+    """
+    units, step = tf.eye(space.size, dtype=xi.dtype), steps(space, xi, share_of(problem, xi.dtype))
 
-    def _sizes(self, xi: Array) -> Array:
-        """Return how far each unknown typically changes, (n, d), negative if away from an upper bound."""
-        below, above = xi - self._space.lower, self._space.upper - xi
-        size = np.maximum(np.minimum(self._space.scale, np.minimum(below, above)), 0.0)
-        # Far from zero the unknown itself is rounded: the step is between the best for either.
-        size = np.sqrt(size) * np.sqrt(np.maximum(size, np.abs(xi)))
-        return np.where(above >= below, size, -size)
+    def moved(units: tf.Tensor) -> tf.Tensor:
+        """Return the residuals (k, n, m) with an unknown moved for each of ``units`` (k, d)."""
+        count = units.shape[0]
+        points = tf.reshape(xi + units[:, None] * step, (-1, space.size))
+        many = tf.nest.map_structure(lambda array: tf.tile(array, [count, *[1] * (array.shape.rank - 1)]), (x, y))
+        with traced_for("values"):
+            return tf.reshape(misfit_and_residuals(problem, space, points, *many)[1], (count, *residuals.shape))
 
-    def _share(self, at_points: Callable[[Rows, Array], Array], xi: Array) -> float:
-        """Return the share of these sizes that a step is."""
-        if self._problem.difference_step is not None:
-            return self._problem.difference_step
-        if xi.dtype in self._found:
-            return self._found[xi.dtype]
-        shares = float(np.sqrt(np.finfo(xi.dtype).eps)) * 10.0 ** np.arange(POWERS)
-        shares, rows = shares[shares < MOST_SHARE], np.arange(len(xi))[:TRIED]
-        here, sizes = at_points(rows, xi[rows]), self._sizes(xi[rows])
-
-        def disagreement(share: float) -> float:
-            """Return by how much the slopes of a step and of one of twice its length differ; infinite if both are 0."""
-            with np.errstate(invalid="ignore", over="ignore"):
-                one, two = (
-                    (at_points(rows, (xi[rows] + k * share * sizes).astype(xi.dtype)) - here) / k for k in (1, 2)
-                )
-                of_both, apart = np.abs(one).sum(axis=1) + np.abs(two).sum(axis=1), np.abs(two - one).sum(axis=1)
-                shares = np.where(of_both > 0, apart / of_both, np.inf)
-            known = shares[~np.isnan(shares)]
-            return float(np.median(known)) if known.size else np.nan
-
-        first = disagreement(shares[0])
-        if np.isnan(first):
-            return float(shares[0])
-        found = [first]
-        if first > AGREEMENT:
-            found += [disagreement(share) for share in shares[1:]]
-        best = int(np.nanargmin(found))
-        if best and np.isfinite(found[best]):
-            name = self._problem.hook_name("forward")
-            message = (
-                f"{name} is noisy: finite differences take steps of {shares[best]:.2g} times the typical size of a "
-                f"change, whose slopes vary by {found[best]:.1g}; set difference_step to choose"
-            )
-            warnings.warn(message, SimulatorWarning, stacklevel=2)
-        self._found[xi.dtype] = float(shares[best])
-        return self._found[xi.dtype]
+    found = tf.map_fn(lambda unit: moved(unit[None])[0], units) if problem.chunk else moved(units)
+    slopes = (found - residuals) / tf.transpose((xi + step) - xi)[:, :, None]
+    slopes = tf.where(tf.math.is_finite(slopes), slopes, 0.0)
+    return tf.transpose(slopes, (1, 0, 2))

@@ -18,11 +18,11 @@ from kerasjoint.batching import padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled
 from kerasjoint.cores import cores
-from kerasjoint.differences import HostFunctions
 from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.functions import JACOBIANS, LOSSES, OUTPUTS, Functions
 from kerasjoint.hooks import Condition, Hooks, check_hooks
+from kerasjoint.host_functions import HostFunctions
 from kerasjoint.separation import check_separate
 from kerasjoint.tracing import concrete_function
 from kerasjoint.unknown import UnknownSpace
@@ -36,7 +36,6 @@ EVALUATORS_KEPT = 32
 REFUSALS = ("XLA", "tf2xla")
 # The zoo's largest has 700. A hundred steps written out, 1,200, take half a minute with their gradient, 500 over ten.
 MANY_OPERATIONS = 1_000
-JAX_OPERATION = "XlaCallModule"
 WITHOUT_GRADIENT = ("PyFunc", "PyFuncStateless")
 HOST_OPERATIONS = (*WITHOUT_GRADIENT, "EagerPyFunc")
 # How kerasjoint's own wrappers name their operations, with and without a gradient: who uses them knows what they cost.
@@ -100,7 +99,6 @@ class Evaluator:
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
-        self._jax_in_a_loop = False
         self._separate = False
         self._by_tensorflow, self._on_host = Functions(problem, self.space), HostFunctions(problem, self.space)
 
@@ -118,6 +116,9 @@ class Evaluator:
         if self.route is not Route.HOST:
             self._check_flexible(n, data)
             self._warn_of_length(size)
+        elif _calls_without_gradient(self._trace(self._by_tensorflow.penalty, n, data)):
+            expected = "TensorFlow, or Python with a gradient: differences are taken of the residuals alone"
+            raise ArgumentError(self.problem.hook_name("regularizer"), expected, "Python without one")
         self._checked.add(key)
 
     def _check_flexible(self, n: int, data: Data) -> None:
@@ -148,9 +149,14 @@ class Evaluator:
         return self._on_host.by_differences
 
     @property
+    def jacobian_precision(self) -> float:
+        """The relative precision of the Jacobians evaluated last."""
+        return (self._on_host if self.route is Route.HOST else self._by_tensorflow).precision
+
+    @property
     def has_jacobian(self) -> bool:
-        """Whether the misfit is a sum over the residuals, and these can be differentiated."""
-        return self.problem.is_least_squares and not self._jax_in_a_loop
+        """Whether the misfit is a sum over the residuals, whose Jacobians there are then."""
+        return self.problem.is_least_squares
 
     def has_gradient(self, n: int, data: Data) -> bool:
         """Return, by tracing, whether TensorFlow can differentiate the objective by the unknowns."""
@@ -213,9 +219,6 @@ class Evaluator:
                 "the default, a sum over the residuals (a robust one, with robust_loss), where Jacobians are needed"
             )
             raise ArgumentError(name("misfit"), expected, "an own one")
-        if self._jax_in_a_loop:
-            expected = "JAX around the whole time loop, where Jacobians are needed"
-            raise ArgumentError(name("forward"), expected, "a step in JAX inside a loop of TensorFlow")
 
     def predict(self, xi: NDArray[Any], x: Mapping[str, NDArray[Any]]) -> Any:
         """Return ``forward`` at ``xi`` (n, d): a structure of arrays (n, ...), in the dtype of ``xi``."""
@@ -329,15 +332,14 @@ class Evaluator:
     def _choose_route(self, graph: Any) -> int:
         """Take the route of host calls if the traced graph calls Python; return how many operations it has.
 
-        Notes what cannot be differentiated, or not twice.
+        Notes what cannot be differentiated.
         """
         definition = graph.graph.as_graph_def()
         inside = [node for function in definition.library.function for node in function.node_def]
-        self._jax_in_a_loop |= any(node.op == JAX_OPERATION for node in inside)
         everywhere = [*definition.node, *inside]
         calls = [node.name for node in everywhere if node.op in HOST_OPERATIONS]
         foreign = [name for name in calls if WRAPPED not in name and BLACK_BOX not in name]
-        self._on_host.by_differences |= _calls_without_gradient(graph, inside, foreign)
+        self._on_host.by_differences |= _calls_without_gradient(graph)
         if calls and self.route is not Route.HOST:
             if foreign:
                 self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
@@ -373,13 +375,17 @@ def _shapes(data: Data) -> tuple[Any, ...]:
     )
 
 
-def _calls_without_gradient(graph: Any, inside: list[Any], foreign: list[str]) -> bool:
+def _calls_without_gradient(graph: Any) -> bool:
     """Return whether what depends on the first input is given to Python code of which no gradient is known."""
-    # Of what others call, nothing is known but what is inside of a tf.custom_gradient.
-    nodes = [*graph.graph.as_graph_def().node, *inside]
-    unknown = set() if any("_gradient_op_type" in node.attr for node in nodes) else set(foreign)
-    unknown |= {node.name for node in nodes if BLACK_BOX in node.name}
-    suspects = {node.name for node in nodes if node.op in WITHOUT_GRADIENT and node.name in unknown}
+    definition = graph.graph.as_graph_def()
+    inside = [node for function in definition.library.function for node in function.node_def]
+    calls = [node for node in [*definition.node, *inside] if node.op in WITHOUT_GRADIENT]
+    # Of what others call, nothing is known but what is inside of a tf.custom_gradient, as of kerasjoint's wrappers.
+    nodes = [*definition.node, *inside]
+    own = sum("_gradient_op_type" in node.attr for node in nodes) > sum(
+        WRAPPED in n.name or BLACK_BOX in n.name for n in calls
+    )
+    suspects = {node.name for node in calls if BLACK_BOX in node.name or (WRAPPED not in node.name and not own)}
     if any(node.name in suspects for node in inside):
         return True
     changed = {graph.inputs[0].op.name}

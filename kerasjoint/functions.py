@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from kerasjoint import differences
 from kerasjoint.errors import NoGradientError
-from kerasjoint.hooks import Condition, Hooks, objective, predict
+from kerasjoint.hooks import Condition, Hooks, objective, predict, regularizer
 from kerasjoint.least_squares import Linear, Prior, linearized, normal_equations, regularizer_with_hessian
 from kerasjoint.least_squares import weighted_jacobian as weighted
 from kerasjoint.time_loop import traced_for
@@ -24,6 +26,11 @@ class Functions:
 
     Where the loss or a derivative of an instance is not finite, its loss is +inf and its derivatives zero.
 
+    Attributes
+    ----------
+    precision
+        The relative precision of the Jacobians computed last.
+
     Example
     -------
     >>> loss, gradient = Functions(problem, space).value_and_gradient(xi, x, y)
@@ -31,6 +38,8 @@ class Functions:
 
     def __init__(self, problem: Hooks, space: UnknownSpace) -> None:
         self._problem, self._space = problem, space
+        # Of Jacobians, relative: known once one was computed.
+        self.precision = float(np.finfo(np.float64).eps)
 
     def predict(self, xi: tf.Tensor, x: Condition, _: tuple[()]) -> Any:
         """Return what ``forward`` gives."""
@@ -41,6 +50,10 @@ class Functions:
         """Return the losses (n,), not masked."""
         with traced_for("values"):
             return objective(self._problem, self._space, xi, x, y)
+
+    def penalty(self, xi: tf.Tensor, x: Condition, _: tf.Tensor) -> tf.Tensor:
+        """Return the regularizers (n,), not masked."""
+        return regularizer(self._problem, self._space, xi, x)
 
     def value(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,)."""
@@ -66,7 +79,10 @@ class Functions:
 
     def linearized(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> Linear:
         """Return the misfit (n,), the residuals (n, k), and the transpose of their Jacobian, (n, d, k)."""
-        return linearized(self._problem, self._space, xi, x, y)
+        linear = linearized(self._problem, self._space, xi, x, y)
+        if linear.gradient is not None:
+            self.precision = differences.share_of(self._problem, xi.dtype)
+        return linear
 
     def prior(self, xi: tf.Tensor, x: Condition) -> Prior:
         """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d)."""

@@ -222,7 +222,10 @@ class Solution:
 
     @property
     def simulations(self) -> NDArray[np.int64]:
-        """How often each instance was simulated, (n,): a derivative by finite differences takes d times more."""
+        """How often each instance was simulated, (n,): a derivative by finite differences takes d times more.
+
+        Without what was tried once to find a step, and on the other side of an unknown.
+        """
         return self.evaluations + costs.differenced(self.problem_set, self.evaluations, self.values, self.jacobians)
 
     def is_of(self, problem_set: ProblemSet) -> bool:

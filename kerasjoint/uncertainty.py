@@ -14,6 +14,8 @@ FloatArray = NDArray[np.float64]
 # Coefficients of a direction below this share of its largest one are rounding.
 NEGLIGIBLE = 1e-6
 PRECISION = float(np.finfo(np.float64).eps)
+# Finite differences are wrong by about their step, and by rounding, of which this much is usual.
+LEAST_OF_DIFFERENCES = 1e-6
 # Negative eigenvalues below this share of the largest are rounding.
 ROUNDING = 1e-12
 
@@ -85,7 +87,8 @@ def uncertainty_at(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool
 
 def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: bool) -> Uncertainty:
     n, d = xi.shape
-    misfit, jacobian, prior, residuals = problem_set.evaluator.weighted_jacobian(xi, problem_set.data, np.arange(n))
+    evaluator = problem_set.evaluator
+    misfit, jacobian, prior, residuals = evaluator.weighted_jacobian(xi, problem_set.data, np.arange(n))
     finite = np.isfinite(misfit)
     # Twice the inverse covariance of a Gaussian prior is the Hessian of its square: as rows of a Jacobian.
     strengths, axes = np.linalg.eigh(prior / 2)
@@ -95,12 +98,15 @@ def _uncertainty_of(problem_set: ProblemSet, xi: FloatArray, absolute_sigma: boo
     size = np.linalg.norm(rows, axis=1)
     units = np.where(size > 0, size, 1.0)
     _, values, directions = np.linalg.svd(np.linalg.qr(rows / units[:, None, :], mode="r"))
-    seen = values > PRECISION * max(rows.shape[1:]) * values[:, :1]
+    rounding = PRECISION * max(rows.shape[1:])
+    if evaluator.jacobian_precision > PRECISION:
+        rounding = max(evaluator.jacobian_precision, LEAST_OF_DIFFERENCES)
+    seen = values > rounding * values[:, :1]
     concave = np.flatnonzero((strengths < -ROUNDING * np.abs(strengths).max(axis=1, keepdims=True)).any(axis=1))
     if concave.size:
         values[concave], directions[concave] = _of_sum(jacobian[concave], prior[concave] / 2, units[concave])
         # Squares have half of the digits.
-        seen[concave] = values[concave] > np.sqrt(PRECISION * max(rows.shape[1:])) * values[concave, :1]
+        seen[concave] = values[concave] > np.sqrt(rounding) * values[concave, :1]
     inverse = np.where(seen, 1 / np.where(seen, values, 1.0), 0.0)
     half = directions.swapaxes(1, 2) * inverse[:, None, :] / units[:, :, None]
     covariance = half @ half.swapaxes(1, 2)

@@ -118,6 +118,16 @@ def test_the_whole_objective_is_differenced_where_one_part_has_no_gradient() -> 
     np.testing.assert_allclose(found.value_and_gradient(xi)[1], expected.value_and_gradient(xi)[1], rtol=1e-4)
 
 
+def test_a_regularizer_without_a_gradient_is_refused() -> None:
+    class Penalised(Waves):
+        def regularizer(self, xi, x):
+            return penalty(xi["offset"])
+
+    penalty = wrap_numpy(lambda offset: offset**2, shape=())
+    with pytest.raises(ArgumentError, match=r"Penalised.regularizer: expected TensorFlow, or Python with a gradient"):
+        waves(Penalised(wrap_numpy(on_host)))
+
+
 def test_what_the_unknowns_do_not_change_is_not_differenced() -> None:
     class Constant(Waves):
         def forward(self, xi, x):
@@ -228,6 +238,21 @@ def test_standard_errors_are_those_of_tensorflow() -> None:
         for one in (waves(Waves(wrap_numpy(on_host))), waves(Waves()))
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_what_the_data_do_not_determine_is_named() -> None:
+    class Product(InverseProblem):
+        unknowns = (Unknown("gain", lower=0.0, upper=5.0, guess=2.0), Unknown("area", lower=0.0, upper=5.0, guess=1.0))
+
+        def forward(self, xi, x):
+            return simulator(xi["gain"], xi["area"])
+
+    simulator = wrap_numpy(lambda gain, area: (gain * area)[:, None] * np.sin(TIMES))
+    problem_set = ProblemSet(Product(), y=np.sin(TIMES)[None] * [[2.0], [3.0]])
+    found = LockstepLM().solve(problem_set).uncertainty()
+    assert [len(directions) for directions in found.undetermined] == [1, 1]
+    assert found.message(0).startswith("the data do not determine gain - ")
+    assert np.isinf(found.standard_errors).all()
 
 
 def test_solve_solves_them() -> None:

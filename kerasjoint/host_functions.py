@@ -1,0 +1,158 @@
+"""The functions of a problem whose simulator runs as Python: derivatives by finite differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from kerasjoint import differences
+from kerasjoint.batching import padded_size
+from kerasjoint.compiled import Compiled
+from kerasjoint.errors import SimulatorWarning
+from kerasjoint.functions import Functions, masked
+from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals
+from kerasjoint.least_squares import Linear, Prior
+from kerasjoint.unknown import UnknownSpace
+
+Array = NDArray[np.floating]
+Rows = NDArray[np.intp]
+Function = Callable[[tf.Tensor, Condition, tf.Tensor], tf.Tensor]
+
+# Up to so many simulations in one call, or as many as there are instances: memory does not grow with the unknowns.
+TOGETHER = 1024
+# Two steps of so many instances are compared. If their slopes differ by more than that, larger ones are tried: up to so
+# many powers of ten, and to that share of the typical size of a change.
+TRIED, AGREEMENT, POWERS, MOST_SHARE = 8, 1e-3, 7, 0.05
+
+
+class HostFunctions(Functions):
+    """The functions of a simulator that runs as Python: Jacobians from d + 1 simulations, as SciPy's ``"2-point"``.
+
+    So are gradients, if nothing else is known of them. A step is the typical size of a change (the unknown's scale or,
+    where it is nearer to a bound than that, its distance from there) times the problem's ``difference_step``. It leads
+    away from the nearer bound; where a simulation there is not finite, the other side is tried.
+
+    Without a ``difference_step``, that is the root of the precision; or, if the simulator is too noisy for that, as one
+    with an adaptive time step is, the multiple by powers of ten with which a step and one of twice the length agree
+    best on the slope, found at the first few instances that are differentiated.
+
+    Attributes
+    ----------
+    by_differences
+        Whether gradients come from differences too; at first they do not.
+
+    Example
+    -------
+    >>> functions = HostFunctions(problem, space)
+    >>> functions.by_differences = True
+    >>> loss, gradient = functions.value_and_gradient(xi, x, y)
+    """
+
+    def __init__(self, problem: Hooks, space: UnknownSpace) -> None:
+        super().__init__(problem, space)
+        self.by_differences = False
+        self._found: dict[Any, float] = {}
+        self._compiled_prior = Compiled(lambda xi, x, _: Functions.prior(self, xi, x), None, False, 3)
+
+    def value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the losses (n,) and gradients (n, d)."""
+        if not self.by_differences:
+            return super().value_and_gradient(xi, x, y)
+        if self._problem.is_least_squares:
+            # More precise near a solution, where large residuals cancel in the gradient.
+            return self.normal_equations(xi, x, y)[:2]
+        loss, slopes = self._differentiate(lambda *at: self.objective(*at)[:, None], xi, x, y)
+        return masked(loss[:, 0], slopes[:, :, 0])
+
+    def linearized(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> Linear:
+        """Return the misfit (n,), the residuals (n, k), and the transpose of their Jacobian, (n, d, k)."""
+
+        def both(xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
+            misfit, residuals = misfit_and_residuals(self._problem, self._space, xi, x, y)
+            return tf.concat([misfit[:, None], residuals], axis=1)
+
+        at, slopes = self._differentiate(both, xi, x, y)
+        return Linear(at[:, 0], at[:, 1:], slopes[:, :, 1:])
+
+    def prior(self, xi: tf.Tensor, x: Condition) -> Prior:
+        """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d), by TensorFlow."""
+        n = len(xi)
+        rows = np.minimum(np.arange(padded_size(n, None)), n - 1)
+        return tuple(part[:n] for part in self._compiled_prior(tf.gather(xi, rows), tf.constant(rows, tf.int32), x, ()))
+
+    def _differentiate(
+        self, function: Function, xi: tf.Tensor, x: Condition, y: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return a function's results (n, k) at ``xi`` (n, d), and their derivatives (n, d, k)."""
+        here: Array = np.asarray(xi)
+        n, d = here.shape
+
+        def at_points(rows: Rows, points: Array) -> Array:
+            of_rows = tf.nest.map_structure(lambda array: tf.gather(array, rows), (x, y))
+            return np.asarray(function(tf.constant(points), *of_rows))
+
+        def moved(rows: Rows, columns: Rows, steps: Array) -> Array:
+            """Return the results of some instances with one unknown of each moved; column -1 stands for none."""
+            points, some = here[rows], np.flatnonzero(columns >= 0)
+            points[some, columns[some]] += steps[rows[some], columns[some]]
+            return at_points(rows, points)
+
+        self.precision = self._share(at_points, xi)
+        steps = np.array(differences.steps(self._space, xi, self.precision))
+
+        width = max(1, TOGETHER // n)
+        found = []
+        for first in range(-1, d, width):
+            columns = np.arange(first, min(first + width, d))
+            found.append(moved(np.tile(np.arange(n), len(columns)), np.repeat(columns, n), steps))
+        results = np.concatenate(found).reshape(d + 1, n, -1)
+        at, beside = results[0], results[1:]
+        columns, rows = np.nonzero(np.isfinite(at).all(axis=1) & ~np.isfinite(beside).all(axis=2))
+        if rows.size:
+            beside[columns, rows] = moved(rows, columns, -steps)
+            steps[rows, columns] *= -1
+        lengths = (here + steps) - here
+        with np.errstate(invalid="ignore", over="ignore"):
+            slopes = (beside - at) / lengths.T[:, :, None]
+        return tf.constant(at), tf.constant(slopes.swapaxes(0, 1))
+
+    def _share(self, at_points: Callable[[Rows, Array], Array], xi: tf.Tensor) -> float:
+        """Return the share of a typical change that a step is."""
+        if self._problem.difference_step is not None:
+            return self._problem.difference_step
+        if xi.dtype in self._found:
+            return self._found[xi.dtype]
+        shares = differences.share_of(self._problem, xi.dtype) * 10.0 ** np.arange(POWERS)
+        shares, rows, xi = shares[shares < MOST_SHARE], np.arange(len(xi))[:TRIED], xi[:TRIED]
+        here, sizes = at_points(rows, np.asarray(xi)), differences.typical_changes(self._space, xi)
+
+        def disagreement(share: float) -> float:
+            """Return by how much the slopes of a step and of one of twice its length differ; infinite if both are 0."""
+            with np.errstate(invalid="ignore", over="ignore"):
+                one, two = ((at_points(rows, np.asarray(xi + k * share * sizes)) - here) / k for k in (1, 2))
+                of_both, apart = np.abs(one).sum(axis=1) + np.abs(two).sum(axis=1), np.abs(two - one).sum(axis=1)
+                shares = np.where(of_both > 0, apart / of_both, np.inf)
+            known = shares[~np.isnan(shares)]
+            return float(np.median(known)) if known.size else np.nan
+
+        first = disagreement(shares[0])
+        if np.isnan(first):
+            return float(shares[0])
+        found = [first]
+        if first > AGREEMENT:
+            found += [disagreement(share) for share in shares[1:]]
+        best = int(np.nanargmin(found))
+        if best and np.isfinite(found[best]):
+            name = self._problem.hook_name("forward")
+            message = (
+                f"{name} is noisy: finite differences take steps of {shares[best]:.2g} times the typical size of a "
+                f"change, whose slopes vary by {found[best]:.1g}; set difference_step to choose"
+            )
+            warnings.warn(message, SimulatorWarning, stacklevel=2)
+        self._found[xi.dtype] = float(shares[best])
+        return self._found[xi.dtype]
