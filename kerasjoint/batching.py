@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kerasjoint.cores import cores
 
 # How much smaller each size of pieces is than the one before. Twice as many sizes save a twentieth of the time of an
@@ -56,6 +59,17 @@ def sizes_side_by_side(n: int, chunk: int | None) -> tuple[int, ...]:
 def padded_size(n: int, chunk: int | None) -> int:
     """Return the batch size that ``n`` instances are filled up to: that of all pieces together."""
     return sum(size * count for size, count in pieces(n, chunk))
+
+
+def filled_rows(n: int, chunk: int | None) -> NDArray[np.intp]:
+    """Return the positions that fill ``n`` instances up to the padded size: their own, then that of the last one.
+
+    Example
+    -------
+    >>> filled_rows(3, chunk=None)
+    array([0, 1, 2, 2])
+    """
+    return np.minimum(np.arange(padded_size(n, chunk)), n - 1)
 
 
 def _power_of_four(n: int) -> int:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint import compile_cache
-from kerasjoint.batching import padded_size, sizes_side_by_side
+from kerasjoint.batching import filled_rows, padded_size, sizes_side_by_side
 from kerasjoint.checks import check_count
 from kerasjoint.compiled import Compiled
 from kerasjoint.cores import cores
@@ -22,6 +22,7 @@ from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, R
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.functions import JACOBIANS, LOSSES, OUTPUTS, Functions
 from kerasjoint.hooks import Condition, Hooks, check_hooks
+from kerasjoint.host_calls import HostCalls
 from kerasjoint.host_functions import HostFunctions
 from kerasjoint.separation import check_separate
 from kerasjoint.tracing import concrete_function
@@ -36,10 +37,6 @@ EVALUATORS_KEPT = 32
 REFUSALS = ("XLA", "tf2xla")
 # The zoo's largest has 700. A hundred steps written out, 1,200, take half a minute with their gradient, 500 over ten.
 MANY_OPERATIONS = 1_000
-WITHOUT_GRADIENT = ("PyFunc", "PyFuncStateless")
-HOST_OPERATIONS = (*WITHOUT_GRADIENT, "EagerPyFunc")
-# How kerasjoint's own wrappers name their operations, with and without a gradient: who uses them knows what they cost.
-WRAPPED, BLACK_BOX = "kerasjoint_host", "kerasjoint_black_box"
 
 
 class Route(Enum):
@@ -116,7 +113,7 @@ class Evaluator:
         if self.route is not Route.HOST:
             self._check_flexible(n, data)
             self._warn_of_length(size)
-        elif _calls_without_gradient(self._trace(self._by_tensorflow.penalty, n, data)):
+        elif HostCalls(self._trace(self._by_tensorflow.penalty, n, data)).lose_gradients:
             expected = "TensorFlow, or Python with a gradient: differences are taken of the residuals alone"
             raise ArgumentError(self.problem.hook_name("regularizer"), expected, "Python without one")
         self._checked.add(key)
@@ -295,7 +292,8 @@ class Evaluator:
             except Exception as error:
                 # As in the gradient of a wrapped simulator, which TensorFlow calls.
                 raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
-        filled = self._filled(len(rows))
+        # Fill up to a size that is compiled anyway with copies of the last row.
+        filled = filled_rows(len(rows), self.problem.chunk)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
         try:
             evaluate = self._function(name, self._compiles(name))
@@ -321,10 +319,6 @@ class Evaluator:
     def _plain(self, name: str) -> Callable[..., Any]:
         return getattr(self._on_host if self.route is Route.HOST else self._by_tensorflow, name)
 
-    def _filled(self, m: int) -> Rows:
-        """Return rows that fill ``m`` instances up to a size that is compiled anyway with copies of the last one."""
-        return np.minimum(np.arange(padded_size(m, self.problem.chunk)), m - 1)
-
     def _trace(self, function: Callable[..., Any], n: int, data: Data, dtype: Any = tf.float64) -> Any:
         specs = tf.nest.map_structure(lambda array: tf.TensorSpec((n, *array.shape[1:]), dtype), tuple(data))
         return concrete_function(function, tf.TensorSpec((n, self.space.size), dtype), *specs)
@@ -334,17 +328,13 @@ class Evaluator:
 
         Notes what cannot be differentiated.
         """
-        definition = graph.graph.as_graph_def()
-        inside = [node for function in definition.library.function for node in function.node_def]
-        everywhere = [*definition.node, *inside]
-        calls = [node.name for node in everywhere if node.op in HOST_OPERATIONS]
-        foreign = [name for name in calls if WRAPPED not in name and BLACK_BOX not in name]
-        self._on_host.by_differences |= _calls_without_gradient(graph)
-        if calls and self.route is not Route.HOST:
-            if foreign:
-                self._leave(Route.HOST, f"it calls Python ({foreign[0]})")
+        calls = HostCalls(graph)
+        self._on_host.by_differences |= calls.lose_gradients
+        if calls.names and self.route is not Route.HOST:
+            if calls.foreign:
+                self._leave(Route.HOST, f"it calls Python ({calls.foreign[0]})")
             self.route = Route.HOST
-        return len(everywhere)
+        return calls.size
 
     def _leave(self, route: Route, reason: str) -> None:
         self.route = route
@@ -373,26 +363,6 @@ def _shapes(data: Data) -> tuple[Any, ...]:
     return tuple((name, tuple(array.shape[1:])) for name, array in sorted(data.x.items())), tuple(
         tuple(array.shape[1:]) for array in tf.nest.flatten(data.y)
     )
-
-
-def _calls_without_gradient(graph: Any) -> bool:
-    """Return whether what depends on the first input is given to Python code of which no gradient is known."""
-    definition = graph.graph.as_graph_def()
-    inside = [node for function in definition.library.function for node in function.node_def]
-    calls = [node for node in [*definition.node, *inside] if node.op in WITHOUT_GRADIENT]
-    # Of what others call, nothing is known but what is inside of a tf.custom_gradient, as of kerasjoint's wrappers.
-    nodes = [*definition.node, *inside]
-    own = sum("_gradient_op_type" in node.attr for node in nodes) > sum(
-        WRAPPED in n.name or BLACK_BOX in n.name for n in calls
-    )
-    suspects = {node.name for node in calls if BLACK_BOX in node.name or (WRAPPED not in node.name and not own)}
-    if any(node.name in suspects for node in inside):
-        return True
-    changed = {graph.inputs[0].op.name}
-    for operation in graph.graph.get_operations():
-        if any(tensor.op.name in changed for tensor in operation.inputs):
-            changed.add(operation.name)
-    return bool(suspects & changed)
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint import differences
-from kerasjoint.batching import padded_size
+from kerasjoint.batching import filled_rows
 from kerasjoint.compiled import Compiled
 from kerasjoint.errors import SimulatorWarning
 from kerasjoint.functions import Functions, masked
@@ -82,7 +82,7 @@ class HostFunctions(Functions):
     def prior(self, xi: tf.Tensor, x: Condition) -> Prior:
         """Return the regularizer (n,), its gradient (n, d) and Hessian (n, d, d), by TensorFlow."""
         n = len(xi)
-        rows = np.minimum(np.arange(padded_size(n, None)), n - 1)
+        rows = filled_rows(n, None)
         return tuple(part[:n] for part in self._compiled_prior(tf.gather(xi, rows), tf.constant(rows, tf.int32), x, ()))
 
     def _differentiate(

@@ -13,12 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasjoint.errors import ArgumentError
+from kerasjoint.host_calls import BLACK_BOX, WRAPPED
 from kerasjoint.wrappers.base import WrappedFunction, as_tensors, refuse_forward_mode
 from kerasjoint.wrappers.isolation import Isolation
-
-# How operations are named in graphs, with and without a gradient: the evaluator tells them by that.
-HOST_OPERATION = "kerasjoint_host"
-BLACK_BOX_OPERATION = "kerasjoint_black_box"
 
 Array = NDArray[Any]
 
@@ -68,7 +65,13 @@ class HostFunction(WrappedFunction):
 
     def __init__(self, wrapper: str, function: Callable[..., Any], shape: Any) -> None:
         super().__init__(wrapper, function)
-        self._declared = None if shape is None else _declared_shapes(self.label, shape)
+        # Plain tuples, since TensorFlow's objects would make a problem that has it equal to itself alone.
+        self._shape = shape
+        _ = self._declared
+
+    @cached_property
+    def _declared(self) -> Any:
+        return None if self._shape is None else _declared_shapes(self.label, self._shape)
 
     @cached_property
     def _isolation(self) -> Isolation:
@@ -163,7 +166,7 @@ class HostFunction(WrappedFunction):
         tensors = refuse_forward_mode(self.label, tensors)
         if tf.executing_eagerly():
             return [tf.constant(array) for array in function(*(np.array(tensor.numpy()) for tensor in tensors))]
-        kind = HOST_OPERATION if self.differentiable else BLACK_BOX_OPERATION
+        kind = WRAPPED if self.differentiable else BLACK_BOX
         name = f"{kind}_{re.sub(r'[^A-Za-z0-9_]', '_', self.__name__)}{suffix}"
         # Copies, since the arrays are TensorFlow's own memory, which the user's function might overwrite.
         return tf.numpy_function(lambda *arrays: function(*map(np.array, arrays)), tensors, dtypes, name=name)

@@ -141,6 +141,35 @@ def test_what_the_unknowns_do_not_change_is_not_differenced() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*calls Python:kerasjoint.RouteWarning")
+@pytest.mark.parametrize("kind", ["inside", "before", "beside a wrapper"])
+def test_a_gradient_of_ones_own_counts_where_it_is(kind) -> None:
+    @tf.custom_gradient
+    def own(rate):
+        sine = tf.ensure_shape(tf.numpy_function(lambda r: np.sin(r[:, None] * TIMES), [rate], rate.dtype), (None, 30))
+        return sine, lambda up: tf.reduce_sum(up * TIMES * tf.cos(rate[:, None] * TIMES), axis=1)
+
+    @tf.custom_gradient
+    def same(values):
+        return values, lambda up: up
+
+    wrapped = wrap_numpy(lambda offset: 1 * offset, lambda offset, cotangent: cotangent)
+
+    class Mixed(Waves):
+        def forward(self, xi, x):
+            if kind == "inside":
+                return xi["size"][:, None] * own(xi["rate"]) + xi["offset"][:, None]
+            found = tf.numpy_function(on_host, [xi["size"], xi["rate"], 0 * xi["offset"]], xi["size"].dtype)
+            found = tf.ensure_shape(found, (None, len(TIMES)))
+            offset = wrapped(xi["offset"])[:, None] if kind == "beside a wrapper" else xi["offset"][:, None]
+            return same(found) + offset
+
+    found, expected = waves(Mixed()), waves(Waves())
+    assert found.evaluator.by_differences is (kind != "inside")
+    xi = nearby(found)
+    np.testing.assert_allclose(found.value_and_gradient(xi)[1], expected.value_and_gradient(xi)[1], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*calls Python:kerasjoint.RouteWarning")
 def test_plain_python_in_a_simulator_is_differenced() -> None:
     class Plain(Waves):
         def forward(self, xi, x):
@@ -253,6 +282,11 @@ def test_what_the_data_do_not_determine_is_named() -> None:
     assert [len(directions) for directions in found.undetermined] == [1, 1]
     assert found.message(0).startswith("the data do not determine gain - ")
     assert np.isinf(found.standard_errors).all()
+
+
+def test_a_problem_that_wraps_in_its_constructor_equals_another_such() -> None:
+    one, other = (waves(Waves(wrap_numpy(on_host, shape=(len(TIMES),)))) for _ in range(2))
+    assert one.fingerprint == other.fingerprint
 
 
 def test_solve_solves_them() -> None:
