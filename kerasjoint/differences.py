@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals
 from kerasjoint.time_loop import traced_for
@@ -41,8 +42,8 @@ def typical_changes(space: UnknownSpace, xi: tf.Tensor) -> tf.Tensor:
     return tf.where(above >= below, size, -size)
 
 
-def steps(space: UnknownSpace, xi: tf.Tensor, share: float) -> tf.Tensor:
-    """Return how far each unknown moves, (n, d): this share of its typical change, if not too few units.
+def steps(space: UnknownSpace, xi: tf.Tensor, share: float | NDArray[np.floating]) -> tf.Tensor:
+    """Return how far each unknown moves, (n, d): this share of its typical change, (d,) or one, if not too few units.
 
     Example
     -------

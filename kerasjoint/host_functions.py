@@ -27,7 +27,8 @@ Function = Callable[[tf.Tensor, Condition, tf.Tensor], tf.Tensor]
 TOGETHER = 1024
 # Two steps of so many instances are compared. If their slopes differ by more than that, larger ones are tried: up to so
 # many powers of ten, and to that share of the typical size of a change.
-TRIED, AGREEMENT, POWERS, MOST_SHARE = 8, 1e-3, 7, 0.05
+TRIED, AGREEMENT, POWERS, MOST_SHARE = 4, 1e-3, 7, 0.05
+ALL = slice(None)
 
 
 class HostFunctions(Functions):
@@ -38,8 +39,8 @@ class HostFunctions(Functions):
     away from the nearer bound; where a simulation there is not finite, the other side is tried.
 
     Without a ``difference_step``, that is the root of the precision; or, if the simulator is too noisy for that, as one
-    with an adaptive time step is, the multiple by powers of ten with which a step and one of twice the length agree
-    best on the slope, found at the first few instances that are differentiated.
+    with an adaptive time step is, for each unknown the multiple by powers of ten with which a step and one of twice the
+    length agree best on the slope, found at a few of the instances that are differentiated first.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class HostFunctions(Functions):
     def __init__(self, problem: Hooks, space: UnknownSpace) -> None:
         super().__init__(problem, space)
         self.by_differences = False
-        self._found: dict[Any, float] = {}
+        self._found: dict[Any, Array] = {}
         self._compiled_prior = Compiled(lambda xi, x, _: Functions.prior(self, xi, x), None, False, 3)
 
     def value_and_gradient(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -76,7 +77,7 @@ class HostFunctions(Functions):
             misfit, residuals = misfit_and_residuals(self._problem, self._space, xi, x, y)
             return tf.concat([misfit[:, None], residuals], axis=1)
 
-        at, slopes = self._differentiate(both, xi, x, y)
+        at, slopes = self._differentiate(both, xi, x, y, slice(1, None))
         return Linear(at[:, 0], at[:, 1:], slopes[:, :, 1:])
 
     def prior(self, xi: tf.Tensor, x: Condition) -> Prior:
@@ -86,9 +87,12 @@ class HostFunctions(Functions):
         return tuple(part[:n] for part in self._compiled_prior(tf.gather(xi, rows), tf.constant(rows, tf.int32), x, ()))
 
     def _differentiate(
-        self, function: Function, xi: tf.Tensor, x: Condition, y: tf.Tensor
+        self, function: Function, xi: tf.Tensor, x: Condition, y: tf.Tensor, judged: slice = ALL
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return a function's results (n, k) at ``xi`` (n, d), and their derivatives (n, d, k)."""
+        """Return a function's results (n, k) at ``xi`` (n, d), and their derivatives (n, d, k).
+
+        Steps are judged by the results ``judged``.
+        """
         here: Array = np.asarray(xi)
         n, d = here.shape
 
@@ -102,8 +106,9 @@ class HostFunctions(Functions):
             points[some, columns[some]] += steps[rows[some], columns[some]]
             return at_points(rows, points)
 
-        self.precision = self._share(at_points, xi)
-        steps = np.array(differences.steps(self._space, xi, self.precision))
+        shares = self._shares(lambda rows, points: at_points(rows, points)[:, judged], xi)
+        self.precision = float(shares.max())
+        steps = np.array(differences.steps(self._space, xi, shares))
 
         width = max(1, TOGETHER // n)
         found = []
@@ -121,38 +126,47 @@ class HostFunctions(Functions):
             slopes = (beside - at) / lengths.T[:, :, None]
         return tf.constant(at), tf.constant(slopes.swapaxes(0, 1))
 
-    def _share(self, at_points: Callable[[Rows, Array], Array], xi: tf.Tensor) -> float:
-        """Return the share of a typical change that a step is."""
+    def _shares(self, at_points: Callable[[Rows, Array], Array], xi: tf.Tensor) -> Array:
+        """Return the share of a typical change that the step of each unknown is, (d,)."""
+        d, dtype = self._space.size, xi.dtype.as_numpy_dtype
         if self._problem.difference_step is not None:
-            return self._problem.difference_step
-        if xi.dtype in self._found:
-            return self._found[xi.dtype]
+            return np.full(d, self._problem.difference_step, dtype)
+        if dtype in self._found:
+            return self._found[dtype]
         shares = differences.share_of(self._problem, xi.dtype) * 10.0 ** np.arange(POWERS)
-        shares, rows, xi = shares[shares < MOST_SHARE], np.arange(len(xi))[:TRIED], xi[:TRIED]
-        here, sizes = at_points(rows, np.asarray(xi)), differences.typical_changes(self._space, xi)
+        shares = shares[shares < MOST_SHARE].astype(dtype)
+        rows = np.unique(np.linspace(0, len(xi) - 1, TRIED).astype(int))
+        xi, sizes = np.asarray(xi)[rows], np.asarray(differences.typical_changes(self._space, tf.gather(xi, rows)))
+        here = at_points(rows, xi)
 
-        def disagreement(share: float) -> float:
+        def disagreement(share: Array, columns: Rows) -> Array:
             """Return by how much the slopes of a step and of one of twice its length differ; infinite if both are 0."""
+            points = np.tile(xi, (2, len(columns), 1, 1))
+            for k, column in enumerate(columns):
+                points[:, k, :, column] += share * sizes[:, column] * np.array([[1], [2]], dtype)
+            found = at_points(np.tile(rows, 2 * len(columns)), points.reshape(-1, d))
             with np.errstate(invalid="ignore", over="ignore"):
-                one, two = ((at_points(rows, np.asarray(xi + k * share * sizes)) - here) / k for k in (1, 2))
-                of_both, apart = np.abs(one).sum(axis=1) + np.abs(two).sum(axis=1), np.abs(two - one).sum(axis=1)
-                shares = np.where(of_both > 0, apart / of_both, np.inf)
-            known = shares[~np.isnan(shares)]
-            return float(np.median(known)) if known.size else np.nan
+                one, two = found.reshape(2, len(columns), *here.shape) - here
+                one, two = one, two / 2
+                of_both, apart = (np.abs(one) + np.abs(two)).sum(axis=2), np.abs(two - one).sum(axis=2)
+                return np.median(np.where(of_both > 0, apart / of_both, np.inf), axis=1)
 
-        first = disagreement(shares[0])
-        if np.isnan(first):
-            return float(shares[0])
-        found = [first]
-        if first > AGREEMENT:
-            found += [disagreement(share) for share in shares[1:]]
-        best = int(np.nanargmin(found))
-        if best and np.isfinite(found[best]):
-            name = self._problem.hook_name("forward")
+        found = np.full((len(shares), d), np.inf)
+        found[0] = disagreement(shares[0], np.arange(d))
+        if np.isnan(found[0]).all():
+            return np.full(d, shares[0])
+        noisy = np.flatnonzero(found[0] > AGREEMENT)
+        for k in range(1, len(shares) if noisy.size else 1):
+            found[k, noisy] = disagreement(shares[k], noisy)
+        found = np.where(np.isnan(found), np.inf, found)
+        best = found.argmin(axis=0)
+        if best.any():
+            name, longest = self._problem.hook_name("forward"), shares[best].max()
             message = (
-                f"{name} is noisy: finite differences take steps of {shares[best]:.2g} times the typical size of a "
-                f"change, whose slopes vary by {found[best]:.1g}; set difference_step to choose"
+                f"{name} is noisy: finite differences take steps of up to {longest:.2g} times the typical size of a "
+                f"change, whose slopes vary by up to {found[best, np.arange(d)][best > 0].max():.1g}; set "
+                "difference_step to choose"
             )
             warnings.warn(message, SimulatorWarning, stacklevel=2)
-        self._found[xi.dtype] = float(shares[best])
-        return self._found[xi.dtype]
+        self._found[dtype] = shares[best]
+        return self._found[dtype]

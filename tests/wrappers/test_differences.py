@@ -309,6 +309,24 @@ def test_noisy_simulators_get_longer_steps(simulator) -> None:
     np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-2)
 
 
+def test_noise_in_one_result_is_seen_beside_a_large_smooth_one() -> None:
+    class Two(Waves):
+        def forward(self, xi, x):
+            return self.simulator(xi["size"], xi["rate"], xi["offset"])
+
+        def residuals(self, prediction, y, x):
+            return {"large": prediction["large"] - 1e6, "wave": prediction["wave"] - y}
+
+    def both(size, rate, offset):
+        return {"large": 1e6 * (1 + 1e-9 * size[:, None] ** 2), "wave": on_host(size, rate, offset).astype(np.float32)}
+
+    problem_set = waves(Two(wrap_numpy(both, shape={"large": (1,), "wave": (len(TIMES),)})))
+    with pytest.warns(SimulatorWarning, match="Two.forward is noisy"):
+        found = LockstepLM().solve(problem_set, start=start_of(problem_set))
+    expected = LockstepLM().solve(waves(Waves()), start=start_of(problem_set))
+    np.testing.assert_allclose(found.xi[:, 1], expected.xi[:, 1], rtol=1e-3)
+
+
 def test_a_chosen_step_is_taken() -> None:
     class Chosen(Waves):
         difference_step = 1e-3
