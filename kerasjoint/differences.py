@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kerasjoint.hooks import Condition, Hooks, misfit_and_residuals
 from kerasjoint.time_loop import traced_for
-from kerasjoint.unknown import UnknownSpace
+from kerasjoint.unknown import NEAR_BOUND, UnknownSpace
 
 # A step is at least so many units in the last place of the unknown.
 LEAST_UNITS = 8
@@ -28,7 +28,8 @@ def share_of(problem: Hooks, dtype: tf.DType) -> float:
 def typical_changes(space: UnknownSpace, xi: tf.Tensor) -> tf.Tensor:
     """Return the typical size of a change of unknowns (n, d): negative if away from an upper bound that is nearer.
 
-    That is the scale of the unknown or, where it is nearer to a bound than that, its distance from there.
+    That is the scale of the unknown or, where it is nearer to a bound than that, its distance from there; at a bound
+    (``NEAR_BOUND``) the scale again, since the step leads away.
 
     Example
     -------
@@ -36,7 +37,8 @@ def typical_changes(space: UnknownSpace, xi: tf.Tensor) -> tf.Tensor:
     """
     lower, upper, scale = (tf.constant(array, xi.dtype) for array in (space.lower, space.upper, space.scale))
     below, above = xi - lower, upper - xi
-    size = tf.maximum(tf.minimum(scale, tf.minimum(below, above)), 0.0)
+    nearest = tf.minimum(below, above)
+    size = tf.where(nearest > NEAR_BOUND * scale, tf.minimum(scale, nearest), scale)
     # Far from zero the unknown itself is rounded: the step is between the best for either.
     size = tf.sqrt(size) * tf.sqrt(tf.maximum(size, tf.abs(xi)))
     return tf.where(above >= below, size, -size)

@@ -6,6 +6,7 @@ import inspect
 import linecache
 import traceback
 from collections.abc import Sequence
+from numbers import Real
 from types import FunctionType
 from typing import Any, ClassVar, Protocol
 
@@ -26,6 +27,8 @@ ARGUMENTS = {
     "prior": ("n", "seed"),
     "solved": ("loss", "xi", "problem_set"),
 }
+# Of finite differences: beyond, they are rounding, or no derivative.
+LEAST_STEP, MOST_STEP = 1e-14, 0.1
 MISNAMED = ("loss", "objective", "residual", "regulariser", "regularisation", "regularization")
 
 
@@ -76,8 +79,8 @@ def check_hooks(problem: Hooks) -> None:
         expected = "linear beside an own misfit, which it does not change"
         raise ArgumentError(problem.hook_name("robust_loss"), expected, repr(problem.robust_loss))
     step = problem.difference_step
-    if step is not None and not (isinstance(step, int | float) and 0 < step < 1):
-        expected = "a number between 0 and 1, or None"
+    if step is not None and not (isinstance(step, Real) and LEAST_STEP <= step <= MOST_STEP):
+        expected = f"a number from {LEAST_STEP:g} to {MOST_STEP:g}, or None"
         raise ArgumentError(problem.hook_name("difference_step"), expected, describe(step))
     tolerance = problem.solved_tolerance
     if not (isinstance(tolerance, int | float) and np.isfinite(tolerance) and tolerance >= 0):

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
@@ -19,6 +18,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import COUNTS, Solution, Status, with_runs
 
 FIRST_STEP = 0.01
+NO_GAIN = 1 - 1e-9
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -80,7 +80,7 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     if not (solution.is_of(problem_set) and (own.guess == problem_set.guess).all()):
         raise ArgumentError("solution", "a solution of this problem set, with its guess and constants", f"one of {own}")
     if method is None:
-        refined = _by_default(problem_set, solution.z)
+        refined = _by_default(problem_set, solution)
     else:
         refined = local_method_of("method", method).solve(problem_set, start=solution.z)
     history = refined.history.copy()
@@ -98,8 +98,9 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     )
 
 
-def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution:
+def _by_default(problem_set: ProblemSet, solution: Solution) -> Solution:
     """Refine by least squares where that pays, and by L-BFGS what is left unconverged."""
+    start = solution.z
     other = LockstepLBFGS(first_step=FIRST_STEP)
     method: LocalMethod = LockstepHybrid(first_step=FIRST_STEP)
     if LockstepLM.pays_near_a_solution(problem_set):
@@ -107,6 +108,10 @@ def _by_default(problem_set: ProblemSet, start: NDArray[np.float64]) -> Solution
     elif not LockstepHybrid.changes_over(problem_set):
         return other.solve(problem_set, start=start)
     refined = in_gradients(method.solve(problem_set, start=start))
+    # What had ended in a minimum did not fail for finding none below.
+    ended = np.isin(solution.status, (Status.CONVERGED, Status.PRECISION)) & (refined.loss >= solution.loss * NO_GAIN)
+    ended &= refined.status != Status.NON_FINITE
+    refined = replace(refined, status=np.where(ended, solution.status, refined.status))
     left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS, Status.NON_FINITE)))
     if not left.size:
         return refined

@@ -19,8 +19,8 @@ def check_separate(
 ) -> bool:
     """Refuse a problem in which the loss of an instance changes with the others; return whether that could be seen.
 
-    It can once a batch has different unknowns and a finite loss. That instance is evaluated again, in its place, among
-    copies of itself.
+    It can once a batch has different unknowns and a finite loss. The first and the last such instance are evaluated
+    again, in their places, among copies of themselves.
 
     Parameters
     ----------
@@ -40,14 +40,15 @@ def check_separate(
     finite = np.flatnonzero(np.isfinite(losses))
     if not finite.size or not np.ptp(xi, axis=0).any():
         return False
-    k = finite[0]
 
-    def again(chosen: Any) -> float:
+    def again(k: int, chosen: Any) -> float:
         return float(tf.nest.flatten(evaluate(tf.gather(xi, chosen), tf.gather(rows, chosen), *data))[0][k])
 
-    alone = again(np.full(len(losses), k))
-    if not np.isclose(alone, losses[k], rtol=DIFFERENT, atol=0) and again(np.arange(len(losses))) == losses[k]:
-        expected = "losses of which none depends on the others of its batch: no reduction over the first axis"
-        got = f"{losses[k]:.6g} for an instance among others, {alone:.6g} among copies of itself"
-        raise ArgumentError(f"{name}, forward, residuals or misfit", expected, got)
+    # Two, since one of them may have what a reduction over the batch takes: a maximum.
+    for k in {int(finite[0]), int(finite[-1])}:
+        alone = again(k, np.full(len(losses), k))
+        if not np.isclose(alone, losses[k], rtol=DIFFERENT, atol=0) and again(k, np.arange(len(losses))) == losses[k]:
+            expected = "losses of which none depends on the others of its batch: no reduction over the first axis"
+            got = f"{losses[k]:.6g} for an instance among others, {alone:.6g} among copies of itself"
+            raise ArgumentError(f"{name}, forward, residuals or misfit", expected, got)
     return True

@@ -91,6 +91,7 @@ class Isolation:
         """
         parts: list[tuple[Rows, list[Array]]] = []
         errors: list[Exception] = []
+        together: list[Exception] = []
 
         def attempt(rows: Rows) -> None:
             own = arrays
@@ -104,6 +105,7 @@ class Isolation:
                 if len(rows) == 1:
                     errors.append(error)
                     return
+                together.append(error)
                 for half in np.array_split(rows, 2):
                     attempt(half)
 
@@ -116,9 +118,21 @@ class Isolation:
             self._record(errors, n)
         elif len(parts) == 1:
             return parts[0][1]
+        else:
+            self._suspect(together[0], n)
         like = self._like[name]
         flags = [True] * len(like) if per_instance is None else per_instance
         return [_join(k, one, parts, n) if flags[k] else _sum(k, one, parts) for k, one in enumerate(like)]
+
+    def _suspect(self, error: Exception, n: int) -> None:
+        reason = f"{self._label}: {type(error).__name__}: {error}"
+        if reason not in self._warned:
+            self._warned.add(reason)
+            message = (
+                f"{reason} (for {n} instances together, for none of them alone: it is called for any of them, so what "
+                "belongs to each must be an argument; said once)"
+            )
+            warnings.warn(message, SimulatorWarning, stacklevel=2)
 
     def _record(self, errors: list[Exception], n: int) -> None:
         counts = Counter(f"{self._label}: {type(error).__name__}: {error}" for error in errors)

@@ -17,7 +17,7 @@ def wrap_numpy(
     """Make a function of NumPy arrays callable on TensorFlow tensors, for use inside ``InverseProblem.forward``.
 
     The function runs as it is, outside compiled code, which suits any simulator that Python can call: SciPy, compiled
-    extensions, external programs. It is called once for all instances.
+    extensions, external programs. It is called for many instances at once.
 
     Parameters
     ----------

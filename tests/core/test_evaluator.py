@@ -342,3 +342,16 @@ def test_losses_that_are_random_are_not_taken_for_mixed_ones() -> None:
             return super().forward(xi, x) + tf.random.uniform(tf.shape(x["time"]), dtype=xi["rate"].dtype)
 
     assert np.isfinite(decay_set(Noisy(), n=7).objective(XI)).all()
+
+
+@pytest.mark.parametrize("largest", [0, 3, 6])
+def test_a_maximum_over_the_batch_is_refused_wherever_it_is(largest: int) -> None:
+    class Largest(Decay):
+        def forward(self, xi, x):
+            prediction = super().forward(xi, x)
+            return prediction / tf.reduce_max(tf.reduce_sum(prediction, axis=1))
+
+    xi = XI.copy()
+    xi[largest] = XI.min() / 2
+    with pytest.raises(ArgumentError, match="none depends on the others of its batch"):
+        decay_set(Largest(), n=7).objective(xi)

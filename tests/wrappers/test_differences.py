@@ -12,6 +12,7 @@ from scipy.optimize import least_squares
 import kerasjoint
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, SimulatorWarning, Status, Unknown, wrap_numpy
 from kerasjoint.methods import CMAES, AmortizedMultiStart, LockstepLBFGS, LockstepLM, MultiStart
+from kerasjoint.uncertainty import uncertainty_at
 
 TIMES = np.linspace(0.1, 3, 30)
 LOWER, UPPER = 0.5, 12.0
@@ -190,7 +191,7 @@ def test_steps_stay_inside_of_bounds_and_calls_are_of_bounded_size() -> None:
         return on_host(size, rate, offset)
 
     problem_set = waves(Waves(wrap_numpy(watched)), n=600)
-    xi = np.tile([1e-300, LOWER + 1e-12, 1e9], (600, 1))
+    xi = np.tile([1e-300, LOWER + 1e-12, 1e3], (600, 1))
     xi[300:, 1] = UPPER - 1e-12
     gradient = problem_set.value_and_gradient(xi)[1]
     least, lowest, highest = (
@@ -269,6 +270,28 @@ def test_standard_errors_are_those_of_tensorflow() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_standard_errors_are_those_of_tensorflow_also_at_a_bound() -> None:
+    class Bounded(InverseProblem):
+        unknowns = (Unknown("gain", lower=0.0, scale=1.0), Unknown("drift", lower=0.0, scale=1.0))
+
+        def __init__(self, simulator) -> None:
+            self.simulator = simulator
+
+        def forward(self, xi, x):
+            return self.simulator(xi["gain"], xi["drift"])
+
+    def line(gain, drift):
+        return gain[:, None] + drift[:, None] * TIMES
+
+    y = 2 - 0.3 * TIMES[None] + 0.01 * np.random.default_rng(0).normal(size=(3, len(TIMES)))
+    at_bound = np.array([[1.6, 1e-300], [1.6, 1e-20], [1.6, 1e-11]])
+    found, expected = (
+        uncertainty_at(ProblemSet(Bounded(simulator), y=y), at_bound, absolute_sigma=False).covariance
+        for simulator in (wrap_numpy(line), line)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_what_the_data_do_not_determine_is_named() -> None:
     class Product(InverseProblem):
         unknowns = (Unknown("gain", lower=0.0, upper=5.0, guess=2.0), Unknown("area", lower=0.0, upper=5.0, guess=1.0))
@@ -344,10 +367,20 @@ def test_a_simulator_that_the_unknowns_do_not_change_is_stationary() -> None:
     np.testing.assert_array_equal(gradient[:, :2], 0)
 
 
-@pytest.mark.parametrize("step", [0, 1.0, -1e-3, "small", np.nan])
+@pytest.mark.parametrize("step", [0, 1.0, -1e-3, "small", np.nan, 1e-20])
 def test_steps_that_are_none_are_refused(step) -> None:
     class Wrong(Waves):
         difference_step = step
 
-    with pytest.raises(ArgumentError, match=r"Wrong.difference_step: expected a number between 0 and 1, or None"):
+    with pytest.raises(ArgumentError, match=r"Wrong.difference_step: expected a number from 1e-14 to 0.1, or None"):
         waves(Wrong(wrap_numpy(on_host)))
+
+
+def test_refining_again_does_not_fail() -> None:
+    problem_set = waves(Waves(wrap_numpy(on_host)))
+    once = kerasjoint.refine(problem_set, LockstepLM().solve(problem_set, start=start_of(problem_set)))
+    again = kerasjoint.refine(problem_set, once)
+    assert set(again.status) <= {Status.CONVERGED, Status.PRECISION}
+    np.testing.assert_allclose(again.loss, once.loss, rtol=1e-9)
+    # Without L-BFGS, which would look for what is not there.
+    assert (again.jacobians - once.jacobians).sum() == (again.evaluations - once.evaluations).sum()

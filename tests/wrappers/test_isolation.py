@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-from kerasjoint import InverseProblem, ProblemSet, Unknown, wrap_numpy
+from kerasjoint import InverseProblem, ProblemSet, Unknown, evaluator, wrap_numpy
 from kerasjoint.errors import SimulatorError, SimulatorWarning
 from kerasjoint.experiments.plan import plan
 from kerasjoint.experiments.preset import parse_preset
@@ -35,6 +36,12 @@ def decay_vjp(rate, broken, cotangent):
     if (broken > 0).any():
         raise ArithmeticError(f"no equilibrium at step {int(broken.max())}")
     return np.sum(-TIME * np.exp(-rate[:, None] * TIME) * cotangent, axis=1)
+
+
+@pytest.fixture(autouse=True)
+def _each_for_itself(monkeypatch):
+    """Equal problems share their simulator, and what was said of it."""
+    monkeypatch.setattr(evaluator, "_shared", OrderedDict())
 
 
 class Breaking(InverseProblem):
@@ -156,3 +163,21 @@ def test_a_task_keeps_the_reasons_and_the_tables_show_them(tmp_path):
     assert pd.read_csv(tmp_path / "tables" / "simulator-errors.csv")["reason"].tolist() == [reason]
     write_tables(store.rows(), tmp_path / "tables", simulator_errors=errors[:0])
     assert not (tmp_path / "tables" / "simulator-errors.csv").exists()
+
+
+def test_a_function_that_raises_for_a_batch_alone_is_suspected():
+    own = np.linspace(0.5, 1.5, 5)[:, None] * TIME
+
+    def row_by_row(rate):
+        return np.stack([np.exp(-one * own[i]) for i, one in enumerate(rate)])
+
+    class Captured(InverseProblem):
+        unknowns = (Unknown("rate", lower=0.0, upper=5.0, guess=1.0),)
+        simulator = staticmethod(wrap_numpy(row_by_row))
+
+        def forward(self, xi, x):
+            return self.simulator(xi["rate"])
+
+    problem_set = ProblemSet(Captured(), y=np.exp(-own))
+    with pytest.warns(SimulatorWarning, match=r"IndexError: .*instances together, for none of them alone: .* argument"):
+        LockstepLBFGS(max_iterations=2).solve(problem_set)
