@@ -14,6 +14,8 @@ from kerasjoint import ArgumentError, InverseProblem, ProblemSet, SimulatorWarni
 from kerasjoint.methods import CMAES, AmortizedMultiStart, LockstepLBFGS, LockstepLM, MultiStart
 from kerasjoint.uncertainty import uncertainty_at
 
+pytestmark = pytest.mark.usefixtures("few_batch_sizes")
+
 TIMES = np.linspace(0.1, 3, 30)
 LOWER, UPPER = 0.5, 12.0
 
@@ -313,7 +315,7 @@ def test_a_problem_that_wraps_in_its_constructor_equals_another_such() -> None:
 
 
 def test_solve_solves_them() -> None:
-    found = AmortizedMultiStart(evaluations=1000).solve(waves(Waves(wrap_numpy(on_host))), seed=0)
+    found = AmortizedMultiStart(evaluations=600, steps=50, rounds=2).solve(waves(Waves(wrap_numpy(on_host))), seed=0)
     assert found.solved.all()
     # A value is one of the four simulations that a gradient takes.
     assert found.cost().sum() == pytest.approx(found.simulations.sum() / 4)
