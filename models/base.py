@@ -17,9 +17,10 @@ from kerasjoint.checks import check_count, check_seed, did_you_mean
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.distributed import distributed_epochs, is_distributed
-from kerasjoint.models.epochs import refuse, run_epochs
+from kerasjoint.models.epochs import Numbers, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
 from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.step_logs import StepLogs
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TrainingState
@@ -218,7 +219,8 @@ class ProblemSetModel(keras.Model):
         Returns
         -------
         keras.callbacks.History
-            With the loss of every epoch (summed over the instances whose loss is finite), and what callbacks add.
+            With the loss of every epoch (summed over the instances whose loss is finite), the other numbers that
+            ``train_step`` returned, and what callbacks add.
 
         Raises
         ------
@@ -284,8 +286,8 @@ class ProblemSetModel(keras.Model):
 
     def _prepare(
         self, state: TrainingState, data: TrainingData, streamed: ProblemSet | None
-    ) -> tuple[Callable[[int], list[float]], Callable[[], None]]:
-        """Compile the training; return what trains some epochs and returns their losses, and what ends the training.
+    ) -> tuple[Callable[[int], list[Numbers]], Callable[[], None]]:
+        """Compile the training; return what trains some epochs and returns their numbers, and what ends the training.
 
         ``streamed`` is a set to be trained on slab by slab, of which ``data`` has one instance.
         """
@@ -296,14 +298,14 @@ class ProblemSetModel(keras.Model):
         else:
             epochs, finish = whole_set_epochs(self, state, data), _nothing
 
-        def train(steps: int) -> list[float]:
+        def train(steps: int) -> list[Numbers]:
             began = time.perf_counter()
-            losses = epochs(steps)
+            found = epochs(steps)
             state.seconds += time.perf_counter() - began
             if state.epochs == 0:
                 self._look_at_first_losses(state)
             state.epochs += steps
-            return losses
+            return found
 
         return train, finish
 
@@ -312,19 +314,15 @@ class ProblemSetModel(keras.Model):
 
     def _epoch(
         self, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor
-    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Train one epoch; return its loss, and the best points so far."""
-        logs = self.train_step(data)
-        needed = {"loss", "instance_loss", "z"} if self.simulates else {"loss"}
-        if not (isinstance(logs, dict) and needed <= logs.keys()):
-            got = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
-            raise ArgumentError("train_step", f"a dict with {', '.join(sorted(needed))}", got)
-        if self.simulates:
-            better = logs["instance_loss"] < best_loss
-            best_z = tf.where(better[:, None], logs["z"], best_z)
-            best_loss = tf.where(better, logs["instance_loss"], best_loss)
-            non_finite += tf.cast(~tf.math.is_finite(logs["instance_loss"]), tf.int32)
-        return logs["loss"], (best_loss, best_z, non_finite)
+    ) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Train one epoch; return the numbers of its history by name, and the best points so far."""
+        numbers, loss, z = StepLogs.of(self, self.train_step(data), *best_z.shape)
+        if loss is not None:
+            better = loss < best_loss
+            best_z = tf.where(better[:, None], z, best_z)
+            best_loss = tf.where(better, loss, best_loss)
+            non_finite += tf.cast(~tf.math.is_finite(loss), tf.int32)
+        return numbers, (best_loss, best_z, non_finite)
 
     def _descend(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         variables = self.trainable_variables

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Route
+from kerasjoint.models.epochs import Numbers
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.tensor_problem_set import TensorProblemSet
 
-Epochs = Callable[[int], list[float]]
+Epochs = Callable[[int], list[Numbers]]
 
 
 def is_distributed(model: Any) -> bool:
@@ -23,7 +24,7 @@ def is_distributed(model: Any) -> bool:
 
 
 def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> tuple[Epochs, Callable[[], None]]:
-    """Return a function that trains some epochs and returns their losses, and one that ends the training.
+    """Return a function that trains some epochs and returns their numbers, and one that ends the training.
 
     The latter gives ``state`` the best points of all n instances. It is not done with the epochs: these are called in
     portions by the time they take, which differs between processes, and all must communicate in the same order.
@@ -61,8 +62,8 @@ def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> 
 
     @tf.function(autograph=False)
     def epoch(tensors: Any, best: Any) -> Any:
-        loss, best = strategy.run(on_replica, args=(tensors, best))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None), best
+        numbers, best = strategy.run(on_replica, args=(tensors, best))
+        return {name: strategy.reduce(_kind(name), part, axis=None) for name, part in numbers.items()}, best
 
     @tf.function(autograph=False)
     def gathered(best: Any) -> Any:
@@ -71,16 +72,20 @@ def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> 
     tensors = distributed((data.inputs, *data.instances[1:4], data.targets))
     best = distributed(tuple(getattr(state, name) for name in TENSORS))
 
-    def train(steps: int) -> list[float]:
+    def train(steps: int) -> list[Numbers]:
         nonlocal best
-        losses = []
+        found = []
         for _ in range(steps):
-            loss, best = epoch(tensors, best)
-            losses.append(float(loss))
-        return losses
+            numbers, best = epoch(tensors, best)
+            found.append({name: float(number) for name, number in numbers.items()})
+        return found
 
     def finish() -> None:
         for name, part in zip(TENSORS, gathered(best), strict=True):
             setattr(state, name, part)
 
     return train, finish
+
+
+def _kind(name: str) -> tf.distribute.ReduceOp:
+    return tf.distribute.ReduceOp.SUM if name == "loss" else tf.distribute.ReduceOp.MEAN

@@ -14,7 +14,8 @@ EPOCHS_PER_RUN = 50
 # How long a run without callbacks may keep the interpreter waiting.
 SECONDS_PER_RUN = 0.5
 
-Run = Callable[[int], Sequence[float]]
+Numbers = dict[str, float]
+Run = Callable[[int], Sequence[Numbers]]
 
 
 class SparseCallback(keras.callbacks.Callback):
@@ -34,7 +35,7 @@ def run_epochs(
     verbose: int | str,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> keras.callbacks.History:
-    """Train from ``initial_epoch`` to ``epochs``; ``run(k)`` trains k epochs and returns their losses.
+    """Train from ``initial_epoch`` to ``epochs``; ``run(k)`` trains k epochs and returns the numbers of each by name.
 
     Callbacks see every epoch as in Keras: with any but ``SparseCallback`` each epoch is a run of its own. Without, runs
     hold up to 50 epochs, and as many as take half a second; what they compute does not depend on it.
@@ -55,12 +56,11 @@ def run_epochs(
         called.on_epoch_begin(epoch)
         called.on_train_batch_begin(0)
 
-    def end(epoch: int, loss: float) -> None:
-        logs = {"loss": loss}
+    def end(epoch: int, logs: Numbers) -> None:
         called.on_train_batch_end(0, logs)
-        called.on_epoch_end(epoch, logs)
+        called.on_epoch_end(epoch, dict(logs))
 
-    losses: list[float] = []
+    trained: list[Numbers] = []
     epoch, most = initial_epoch, 1
     while epoch < epochs and not model.stop_training:
         steps = min([most, epochs - epoch, *(max(one.next_epoch - epoch, 1) for one in sparse)])
@@ -70,20 +70,21 @@ def run_epochs(
         found = run(steps)
         spent = (time.perf_counter() - began) / steps
         most = 1 if every else int(min(max(SECONDS_PER_RUN / max(spent, 1e-9), 1), EPOCHS_PER_RUN))
-        for k, loss in enumerate(found):
+        for k, logs in enumerate(found):
             if verbose and not every:
                 begin(epoch + k)
             if verbose or every:
-                end(epoch + k, loss)
-        losses.extend(found)
+                end(epoch + k, logs)
+        trained.extend(found)
         epoch += steps
         for one in sparse:
             if epoch >= one.next_epoch or epoch == epochs:
-                one.on_epoch_end(epoch - 1, {"loss": losses[-1]})
+                one.on_epoch_end(epoch - 1, dict(trained[-1]))
     if not (verbose or every):
         model.history.epoch = list(range(initial_epoch, epoch))
-        model.history.history["loss"] = losses
-    called.on_train_end({"loss": losses[-1]} if losses else {})
+        for name in trained[0] if trained else ():
+            model.history.history[name] = [logs[name] for logs in trained]
+    called.on_train_end(dict(trained[-1]) if trained else {})
     return model.history
 
 

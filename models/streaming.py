@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from kerasjoint.errors import ArgumentError
+from kerasjoint.models.epochs import Numbers
 from kerasjoint.models.layers import BatchStatistics
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
@@ -28,10 +30,11 @@ def is_streamed(model: Any, problem_set: ProblemSet) -> bool:
     return not any(isinstance(layer, COUPLING) for layer in model.network._flatten_layers())
 
 
-def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -> Callable[[int], list[float]]:
-    """Return the function that trains some epochs of a ``ProblemSetModel`` and returns their losses.
+def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -> Callable[[int], list[Numbers]]:
+    """Return the function that trains some epochs of a ``ProblemSetModel`` and returns their numbers.
 
-    An epoch goes through the slabs, of which one is in memory, and takes one step along the sum of their gradients.
+    An epoch goes through the slabs, of which one is in memory, and takes one step along the sum of their gradients. Its
+    loss is the sum of theirs, other numbers are means over the instances.
     """
     evaluator, parts = problem_set.evaluator, problem_set.slabs()
     apart, eager = outside_of_xla(model, evaluator)
@@ -39,8 +42,11 @@ def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -
 
     def of_slab(data: Any, best: Any) -> tuple[Any, list[Any], Any]:
         with model._collected_gradients() as found:
-            loss, best = model._epoch(data, *best)
-        return loss, found[0], best
+            numbers, best = model._epoch(data, *best)
+        if not found:
+            expected = f"one that calls super().train_step(data), for a set of {len(parts)} slabs in turn"
+            raise ArgumentError("train_step", expected, "one that takes the step by itself")
+        return numbers, found[0], best
 
     @partial(tf.function, jit_compile=model.jit_compile and not apart, autograph=False)
     def compiled(inputs: Any, x: Any, y: Any, guess: Any, targets: Any, best: Any) -> tuple[Any, list[Any], Any]:
@@ -49,28 +55,31 @@ def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -
 
     targets = [model._targets(problem_set[slab]) for slab in parts]
 
-    def train(steps: int) -> list[float]:
+    def train(steps: int) -> list[Numbers]:
         best = {name: np.array(getattr(state, name)) for name in TENSORS}
-        losses = []
+        epochs = []
         for _ in range(steps):
-            total, sums = 0.0, None
+            totals: Numbers = {"loss": 0.0}
+            sums = None
             for slab, known in zip(parts, targets, strict=True):
                 instances = TensorProblemSet.of(problem_set[slab], jit_compile=model.jit_compile)
                 inputs = model._named_inputs(problem_set[slab])
                 before = tuple(tf.constant(best[name][slab]) for name in TENSORS)
                 if eager:
-                    loss, gradients, after = of_slab(TrainingData(inputs, instances, known), before)
+                    numbers, gradients, after = of_slab(TrainingData(inputs, instances, known), before)
                 else:
-                    loss, gradients, after = compiled(inputs, *instances[1:4], known, before)
-                total += float(loss)
+                    numbers, gradients, after = compiled(inputs, *instances[1:4], known, before)
+                for name, number in numbers.items():
+                    weight = 1 if name == "loss" else len(instances.y) / len(problem_set)
+                    totals[name] = totals.get(name, 0.0) + weight * float(number)
                 sums = gradients if sums is None else [a + b for a, b in zip(sums, gradients, strict=True)]
                 for name, part in zip(TENSORS, after, strict=True):
                     best[name][slab] = part
             model.optimizer.apply(sums, model.trainable_variables)
-            losses.append(total)
+            epochs.append(totals)
         for name, array in best.items():
             setattr(state, name, tf.constant(array))
-        return losses
+        return epochs
 
     return train
 

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from kerasjoint import compile_cache
 from kerasjoint.evaluator import Evaluator, Route
-from kerasjoint.models.epochs import EPOCHS_PER_RUN
+from kerasjoint.models.epochs import EPOCHS_PER_RUN, Numbers
 from kerasjoint.models.shared_runs import SHARED_RUNS
+from kerasjoint.models.step_logs import names_of_numbers
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.models.variables import of_one_name
@@ -31,8 +32,8 @@ def outside_of_xla(model: Any, evaluator: Evaluator) -> tuple[bool, bool]:
     return apart, model.run_eagerly or (model.simulates and evaluator.route is Route.HOST)
 
 
-def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Callable[[int], list[float]]:
-    """Compile the training of a ``ProblemSetModel``; return what trains some epochs and returns their losses."""
+def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Callable[[int], list[Numbers]]:
+    """Compile the training of a ``ProblemSetModel``; return what trains some epochs and returns their numbers."""
     evaluator = data.instances.evaluator
     apart, eager = outside_of_xla(model, evaluator)
     model._network_apart = apart and model.jit_compile
@@ -47,11 +48,12 @@ def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Ca
         compiled = _compiled(model, evaluator, model.jit_compile and not apart, tensors, best())
         run = partial(compiled, *tensors)
 
-    def epochs(steps: int) -> list[float]:
-        losses, *new = run(*best(), tf.constant(steps))
+    def epochs(steps: int) -> list[Numbers]:
+        found, *new = run(*best(), tf.constant(steps))
         for name, tensor in zip(TENSORS, new, strict=True):
             setattr(state, name, tensor)
-        return losses.numpy()[:steps].tolist()
+        columns = {name: found[name].numpy()[:steps].tolist() for name in found}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     key = evaluator, _shapes(tensors), apart
     if not eager and key not in model._rehearsed:
@@ -113,31 +115,34 @@ def _compiled(model: Any, evaluator: Evaluator, jit_compile: bool, tensors: Sequ
 def _run(
     model: Any, evaluator: Evaluator, inputs: Any, x: Any, y: Any, guess: Any, targets: Any,
     best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor,
-) -> tuple[tf.Tensor, ...]:  # fmt: skip
+) -> tuple[Any, ...]:  # fmt: skip
     data = TrainingData(inputs, TensorProblemSet(evaluator, x, y, guess, model.jit_compile), targets)
-    losses = tf.TensorArray(tf.float32, size=EPOCHS_PER_RUN, element_shape=())
+    columns = {
+        name: tf.TensorArray(tf.float32, size=EPOCHS_PER_RUN, element_shape=())
+        for name in names_of_numbers(model, data, *best_z.shape)
+    }
 
-    def epoch(i: tf.Tensor, losses: Any, *best: tf.Tensor) -> tuple[Any, ...]:
-        loss, best = model._epoch(data, *best)
-        return i + 1, losses.write(i, loss), *best
+    def epoch(i: tf.Tensor, columns: dict[str, Any], *best: tf.Tensor) -> tuple[Any, ...]:
+        numbers, best = model._epoch(data, *best)
+        return i + 1, {name: column.write(i, numbers[name]) for name, column in columns.items()}, *best
 
-    _, losses, *best = tf.while_loop(
+    _, columns, *best = tf.while_loop(
         lambda i, *_: i < steps,
         epoch,
-        (tf.constant(0), losses, best_loss, best_z, non_finite),
+        (tf.constant(0), columns, best_loss, best_z, non_finite),
         maximum_iterations=EPOCHS_PER_RUN,
     )
-    return losses.stack(), *best
+    return {name: column.stack() for name, column in columns.items()}, *best
 
 
 def _run_eagerly(
     model: Any, data: TrainingData, best_loss: tf.Tensor, best_z: tf.Tensor, non_finite: tf.Tensor, steps: tf.Tensor
-) -> tuple[tf.Tensor, ...]:
-    best, losses = (best_loss, best_z, non_finite), []
+) -> tuple[Any, ...]:
+    best, rows = (best_loss, best_z, non_finite), []
     for _ in range(int(steps)):
-        loss, best = model._epoch(data, *best)
-        losses.append(loss)
-    return tf.stack(losses), *best
+        numbers, best = model._epoch(data, *best)
+        rows.append(numbers)
+    return tf.nest.map_structure(lambda *column: tf.stack(column), *rows), *best
 
 
 def _shapes(tensors: Any) -> str:
