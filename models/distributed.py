@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerasjoint.errors import ArgumentError
 from kerasjoint.evaluator import Route
 from kerasjoint.models.epochs import Numbers
+from kerasjoint.models.step_logs import part_of_whole
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.tensor_problem_set import TensorProblemSet
@@ -58,12 +59,14 @@ def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> 
     def on_replica(tensors: Any, best: Any) -> Any:
         inputs, x, y, guess, targets = tensors
         instances = TensorProblemSet(evaluator, x, y, guess, jit_compile)
-        return model._epoch(TrainingData(inputs, instances, targets), *best)
+        numbers, after = model._epoch(TrainingData(inputs, instances, targets), *best)
+        return part_of_whole(numbers, tf.cast(tf.shape(best[0])[0], tf.float32) / n), after
 
     @tf.function(autograph=False)
     def epoch(tensors: Any, best: Any) -> Any:
         numbers, best = strategy.run(on_replica, args=(tensors, best))
-        return {name: strategy.reduce(_kind(name), part, axis=None) for name, part in numbers.items()}, best
+        added = {name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for name, part in numbers.items()}
+        return added, best
 
     @tf.function(autograph=False)
     def gathered(best: Any) -> Any:
@@ -85,7 +88,3 @@ def distributed_epochs(model: Any, state: TrainingState, data: TrainingData) -> 
             setattr(state, name, part)
 
     return train, finish
-
-
-def _kind(name: str) -> tf.distribute.ReduceOp:
-    return tf.distribute.ReduceOp.SUM if name == "loss" else tf.distribute.ReduceOp.MEAN

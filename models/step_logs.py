@@ -46,11 +46,21 @@ class StepLogs(NamedTuple):
 
 def names_of_numbers(model: Any, data: TrainingData, n: int, size: int) -> list[str]:
     """Return the names of the numbers that ``train_step`` returns; one that is not the zoo's is traced for that."""
-    own = "train_step" not in vars(model) and type(model).train_step.__module__.split(".")[0] == "kerasjoint"
-    if own:
+    if "train_step" not in vars(model) and type(model).train_step.__module__.split(".")[0] == "kerasjoint":
         return ["loss"]
     probe = concrete_function(lambda: StepLogs.of(model, model.train_step(data), n, size).numbers)
     return list(probe.structured_outputs)
+
+
+def part_of_whole(numbers: dict[str, Any], share: Any) -> dict[str, Any]:
+    """Return what a share of the instances adds to the numbers of all: losses are sums, all else means.
+
+    Example
+    -------
+    >>> part_of_whole({"loss": 3.0, "worst": 2.0}, share=0.5)
+    {'loss': 3.0, 'worst': 1.0}
+    """
+    return {name: number if name == "loss" else share * number for name, number in numbers.items()}
 
 
 def _checked(name: str, value: Any, shape: tuple[int, ...]) -> tf.Tensor:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kerasjoint.errors import ArgumentError
 from kerasjoint.models.epochs import Numbers
 from kerasjoint.models.layers import BatchStatistics
+from kerasjoint.models.step_logs import part_of_whole
 from kerasjoint.models.training_data import TrainingData
 from kerasjoint.models.training_state import TENSORS, TrainingState
 from kerasjoint.models.whole_set import outside_of_xla
@@ -59,7 +60,7 @@ def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -
         best = {name: np.array(getattr(state, name)) for name in TENSORS}
         epochs = []
         for _ in range(steps):
-            totals: Numbers = {"loss": 0.0}
+            totals: Numbers = {}
             sums = None
             for slab, known in zip(parts, targets, strict=True):
                 instances = TensorProblemSet.of(problem_set[slab], jit_compile=model.jit_compile)
@@ -69,9 +70,8 @@ def streamed_epochs(model: Any, state: TrainingState, problem_set: ProblemSet) -
                     numbers, gradients, after = of_slab(TrainingData(inputs, instances, known), before)
                 else:
                     numbers, gradients, after = compiled(inputs, *instances[1:4], known, before)
-                for name, number in numbers.items():
-                    weight = 1 if name == "loss" else len(instances.y) / len(problem_set)
-                    totals[name] = totals.get(name, 0.0) + weight * float(number)
+                for name, part in part_of_whole(numbers, len(instances.y) / len(problem_set)).items():
+                    totals[name] = totals.get(name, 0.0) + float(part)
                 sums = gradients if sums is None else [a + b for a, b in zip(sums, gradients, strict=True)]
                 for name, part in zip(TENSORS, after, strict=True):
                     best[name][slab] = part

@@ -52,7 +52,7 @@ def whole_set_epochs(model: Any, state: TrainingState, data: TrainingData) -> Ca
         found, *new = run(*best(), tf.constant(steps))
         for name, tensor in zip(TENSORS, new, strict=True):
             setattr(state, name, tensor)
-        columns = {name: found[name].numpy()[:steps].tolist() for name in found}
+        columns = {name: column.numpy()[:steps].tolist() for name, column in found.items()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     key = evaluator, _shapes(tensors), apart

@@ -24,6 +24,14 @@ from kerasjoint.problems import Billiards
 EPOCHS = 6
 
 
+class Watched(ReparameterizedModel):
+    """Reports the mean loss of the instances, which is that of all wherever these are."""
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        return logs | {"mean": tf.reduce_mean(logs["instance_loss"])}
+
+
 class ChunkedDecay(Decay):
     chunk = 2
 
@@ -42,7 +50,7 @@ def train(strategy: tf.distribute.Strategy | None) -> dict[str, np.ndarray]:
     found = {}
     for name, (problem_set, network) in cases().items():
         with nullcontext() if strategy is None else strategy.scope():
-            model = ReparameterizedModel.for_problem_set(problem_set, network, seed=1)
+            model = Watched.for_problem_set(problem_set, network, seed=1)
             # Plain descent: Adam divides by the size of gradients, and doubles rounding where they are near zero.
             model.compile(keras.optimizers.SGD(1e-4))
         history = model.fit(problem_set, epochs=EPOCHS, verbose=0)
@@ -50,6 +58,7 @@ def train(strategy: tf.distribute.Strategy | None) -> dict[str, np.ndarray]:
         solution = model.solution(problem_set)
         found |= {
             f"{name}/losses": np.array(history.history["loss"] + again.history["loss"]),
+            f"{name}/means": np.array(history.history["mean"]),
             f"{name}/xi": solution.xi,
             f"{name}/best": model.state.best_loss.numpy(),
             f"{name}/evaluations": solution.evaluations,

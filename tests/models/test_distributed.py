@@ -43,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
 
 def assert_equal_training(first: Path, second: Path, case: str) -> None:
     one, other = (np.load(path) for path in (first, second))
-    for name in ("losses", "best", "xi", "weights"):
+    for name in ("losses", "means", "best", "xi", "weights"):
         np.testing.assert_allclose(one[f"{case}/{name}"], other[f"{case}/{name}"], rtol=2e-4, atol=2e-5, err_msg=name)
     np.testing.assert_array_equal(one[f"{case}/evaluations"], other[f"{case}/evaluations"])
     losses = one[f"{case}/losses"]

@@ -387,36 +387,3 @@ def test_refining_again_does_not_fail() -> None:
     np.testing.assert_allclose(again.loss, once.loss, rtol=1e-9)
     # Without L-BFGS, which would look for what is not there.
     assert (again.jacobians - once.jacobians).sum() == (again.evaluations - once.evaluations).sum()
-
-
-@pytest.mark.filterwarnings("ignore::kerasjoint.errors.RouteWarning")
-@pytest.mark.parametrize("n", [2, 9])
-@pytest.mark.parametrize("wrapped", [True, False])
-@pytest.mark.parametrize("function", ["objective", "value_and_gradient"])
-def test_a_simulator_that_mixes_up_instances_is_refused(n: int, wrapped: bool, function: str) -> None:
-    def centered(size, rate, offset):
-        return on_host(size, rate, offset - offset.mean())
-
-    def plain(*arrays):
-        return tf.ensure_shape(tf.numpy_function(centered, arrays, tf.float64), (None, len(TIMES)))
-
-    problem_set = waves(Waves(wrap_numpy(centered) if wrapped else plain), n)
-    with pytest.raises(ArgumentError, match="Waves, forward, residuals or misfit: expected losses of which none"):
-        getattr(problem_set, function)(nearby(problem_set))
-
-
-def test_instances_are_seen_to_be_apart_by_four_simulations_and_random_ones_are_no_mistake() -> None:
-    sizes = []
-
-    def counted(size, rate, offset):
-        sizes.append(len(size))
-        return on_host(size, rate, offset)
-
-    problem_set = waves(Waves(wrap_numpy(counted)))
-    for _ in range(3):
-        problem_set.objective(nearby(problem_set))
-    assert sizes == [6, 2, 2, 6, 6]
-
-    generator = np.random.default_rng(0)
-    random = waves(Waves(wrap_numpy(lambda *arrays: on_host(*arrays) * generator.uniform(0.5, 2, (len(arrays[0]), 1)))))
-    assert np.isfinite(random.objective(nearby(random))).all()
