@@ -7,7 +7,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -285,7 +284,14 @@ class Evaluator:
 
     def _run(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
         if self.route is Route.HOST:
-            return self._run_on_host(name, xi, data, rows)
+            x, y = tf.nest.map_structure(lambda array: tf.gather(array, rows), tuple(data))
+            try:
+                return self._plain(name)(tf.constant(xi), x, y)
+            except KerasjointError:
+                raise
+            except Exception as error:
+                # As in the gradient of a wrapped simulator, which TensorFlow calls.
+                raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
         # Fill up to a size that is compiled anyway with copies of the last row.
         filled = filled_rows(len(rows), self.problem.chunk)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
@@ -303,27 +309,6 @@ class Evaluator:
                 return self._run(name, xi, data, rows)
             name = type(self.problem).__name__
             raise SimulatorError(name, f"{type(error).__name__} while it ran: {error.message}") from error
-
-    def _run_on_host(self, name: str, xi: FloatArray, data: Data, rows: Rows) -> Any:
-        arguments = tf.constant(xi), rows, *data
-        try:
-            if name in LOSSES and not self._separate and np.ptp(xi, axis=0).any():
-                # Values alone, since differences of mixed-up instances look like noise; each may be a long simulation.
-                values = partial(self._of_rows, "value")
-                found = values(*arguments)
-                self._separate = check_separate(type(self.problem).__name__, values, found, *arguments, copies=2)
-                if name == "value":
-                    return found
-            return self._of_rows(name, *arguments)
-        except KerasjointError:
-            raise
-        except Exception as error:
-            # As in the gradient of a wrapped simulator, which TensorFlow calls.
-            raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
-
-    def _of_rows(self, name: str, xi: tf.Tensor, rows: Rows, *data: Any) -> Any:
-        x, y = tf.nest.map_structure(lambda array: tf.gather(array, rows), data)
-        return self._plain(name)(xi, x, y)
 
     def _function(self, name: str, jit_compile: bool) -> Compiled:
         key = name, jit_compile

@@ -15,18 +15,12 @@ DIFFERENT = 1e-2
 
 
 def check_separate(
-    name: str,
-    evaluate: Callable[..., Any],
-    found: Any,
-    xi: tf.Tensor,
-    rows: tf.Tensor,
-    *data: Any,
-    copies: int | None = None,
+    name: str, evaluate: Callable[..., Any], found: Any, xi: tf.Tensor, rows: tf.Tensor, *data: Any
 ) -> bool:
     """Refuse a problem in which the loss of an instance changes with the others; return whether that could be seen.
 
     It can once a batch has different unknowns and a finite loss. The first and the last such instance are evaluated
-    again among copies of themselves.
+    again, in their places, among copies of themselves.
 
     Parameters
     ----------
@@ -36,8 +30,6 @@ def check_separate(
         Maps ``xi``, ``rows`` and ``data`` to losses (m,), alone or with what else was computed.
     found
         What it returned for these arguments.
-    copies
-        How many of an instance are evaluated together, at least two; ``None``: as many as there are instances.
 
     Raises
     ------
@@ -49,13 +41,13 @@ def check_separate(
     if not finite.size or not np.ptp(xi, axis=0).any():
         return False
 
-    def again(chosen: Any, k: int) -> float:
+    def again(k: int, chosen: Any) -> float:
         return float(tf.nest.flatten(evaluate(tf.gather(xi, chosen), tf.gather(rows, chosen), *data))[0][k])
 
     # Two, since one of them may have what a reduction over the batch takes: a maximum.
     for k in {int(finite[0]), int(finite[-1])}:
-        alone = again(np.full(copies or len(losses), k), 0)
-        if not np.isclose(alone, losses[k], rtol=DIFFERENT, atol=0) and again(np.arange(len(losses)), k) == losses[k]:
+        alone = again(k, np.full(len(losses), k))
+        if not np.isclose(alone, losses[k], rtol=DIFFERENT, atol=0) and again(k, np.arange(len(losses))) == losses[k]:
             expected = "losses of which none depends on the others of its batch: no reduction over the first axis"
             got = f"{losses[k]:.6g} for an instance among others, {alone:.6g} among copies of itself"
             raise ArgumentError(f"{name}, forward, residuals or misfit", expected, got)

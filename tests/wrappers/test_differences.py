@@ -101,8 +101,7 @@ def test_they_are_counted_as_simulations() -> None:
         difference_step = 1e-7
 
     problem_set = waves(Stepped(wrap_numpy(counted)))
-    # Before, four tell whether instances are apart. Whether they are solved takes simulations of the truth.
-    problem_set.objective(nearby(problem_set))
+    # Whether instances are solved takes simulations of the truth.
     unknown = ProblemSet(problem_set.problem, problem_set.x, problem_set.y)
     amortized = AmortizedMultiStart(evaluations=120, steps=5)
     for method in (LockstepLBFGS(), LockstepLM(), MultiStart(50), amortized, CMAES(60, polish=0)):
