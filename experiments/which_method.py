@@ -44,7 +44,8 @@ def at_budget(rows: pd.DataFrame, budget: str) -> pd.DataFrame:
 def best_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return for each problem, n and budget the methods whose share solved is not surely below the highest one.
 
-    That is, whose interval reaches up to the highest share. Where nothing is solved, there is no best method.
+    That is, whose interval reaches up to the highest share. Where nothing is solved, there is no best method; budgets
+    at which no method ran on a problem are left out.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def best_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for (problem, n), part in table.groupby(["problem", "n"], sort=False):
-        for budget in budgets_of(table["method"]):
+        for budget in budgets_of(part["method"]):
             here = at_budget(part, budget).sort_values("solved", ascending=False, kind="stable")
             most = here["solved"].max()
             names = here.loc[(here["solved_high"] >= most) & (most > 0), "method"]

@@ -91,6 +91,12 @@ def test_nobody_is_the_best_where_nothing_is_solved(rows: pd.DataFrame) -> None:
     assert standing(table, best).empty
 
 
+def test_budgets_at_which_no_method_ran_on_a_problem_are_left_out_there(rows: pd.DataFrame) -> None:
+    more = rows[rows["method"].isin(["lbfgs", "amortized-multi-start@50"])].assign(problem="billiards")
+    best = best_table(budget_table(pd.concat([rows, more], ignore_index=True)))
+    assert best.groupby("problem")["budget"].agg(list).to_dict() == {"wave-packet": [50, 150], "billiards": [50]}
+
+
 def test_profiles_leave_out_instances_that_some_method_did_not_run_on(
     rows: pd.DataFrame, tmp_path, monkeypatch
 ) -> None:
