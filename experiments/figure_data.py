@@ -60,10 +60,6 @@ def _example(instance: ProblemSet) -> dict[str, NDArray[Any]]:
 
 
 def _landscape(instance: ProblemSet) -> dict[str, NDArray[Any]]:
-    problem = instance.problem
-    if problem.shown_unknown not in (None, *instance.space.labels):
-        name = f"{type(problem).__name__}.shown_unknown"
-        raise ArgumentError(name, f"one of {instance.space.labels}", repr(problem.shown_unknown))
     found = evaluate_landscape(instance)
     arrays = {
         "landscape_label": np.array(found.labels[0]),

@@ -88,6 +88,9 @@ class Evaluator:
         check_hooks(problem)
         self.problem = problem
         self.space = UnknownSpace(problem.unknowns)
+        if problem.shown_unknown not in (None, *self.space.labels):
+            expected = f"one of {self.space.labels}"
+            raise ArgumentError(problem.hook_name("shown_unknown"), expected, repr(problem.shown_unknown))
         self.route = Route.XLA
         self.values = self.gradients = 0
         self._checked: set[Any] = set()

@@ -41,6 +41,7 @@ class Hooks(Protocol):
     solved_tolerance: ClassVar[float]
     robust_scale: float
     difference_step: float | None
+    shown_unknown: str | None
 
     @property
     def is_least_squares(self) -> bool:

@@ -19,7 +19,7 @@ from kerasjoint.models.compiled_network import CompiledNetwork
 from kerasjoint.models.distributed import distributed_epochs, is_distributed
 from kerasjoint.models.epochs import Numbers, refuse, run_epochs
 from kerasjoint.models.networks import suitable_network
-from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.registry import NETWORKS, check_network
 from kerasjoint.models.step_logs import StepLogs
 from kerasjoint.models.streaming import is_streamed, mean_and_deviation, streamed_epochs
 from kerasjoint.models.training_data import TrainingData
@@ -75,7 +75,7 @@ class ProblemSetModel(keras.Model):
         super().__init__(**kwargs)
         self._shapes = tuple((name, tuple(shape)) for name, shape in input_shapes.items())
         self.output_size = output_size
-        self.network_name = network if network == "auto" else NETWORKS.check(network)
+        self.network_name = check_network(network)
         self.network_options = dict(network_options or {})
         self.seed = check_seed(seed)
         with of_one_name():

@@ -25,3 +25,8 @@ NETWORKS = Registry(
         ),
     },
 )
+
+
+def check_network(network: str) -> str:
+    """Return the name of a network, or ``"auto"``, which chooses one by the shapes of the inputs."""
+    return network if isinstance(network, str) and network == "auto" else NETWORKS.check(network)

@@ -20,7 +20,7 @@ from kerasjoint.methods.multi_start import RUNS_TOGETHER
 from kerasjoint.methods.proposals import Proposals, proposals
 from kerasjoint.methods.search import CANDIDATES, Plan, Search
 from kerasjoint.models.density import COVARIANCES, MixtureDensityModel
-from kerasjoint.models.registry import NETWORKS
+from kerasjoint.models.registry import check_network
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
 from kerasjoint.solution import Solution
@@ -119,7 +119,7 @@ class AmortizedMultiStart(Method):
         self.rounds = check_count("rounds", rounds)
         self.value_cost = None if value_cost is None else float(value_cost)
         self.steps = None if steps is None else check_count("steps", steps)
-        self.network = network if isinstance(network, str) and network == "auto" else NETWORKS.check(network)
+        self.network = check_network(network)
         self.network_options = check_options("network_options", network_options)
         self.components = None if components is None else check_count("components", components)
         self.covariance = check_choice("covariance", covariance, ("auto", *COVARIANCES))

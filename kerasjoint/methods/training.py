@@ -24,6 +24,7 @@ require_tensorflow()
 import keras  # noqa: E402
 
 from kerasjoint.models.epochs import SparseCallback  # noqa: E402
+from kerasjoint.models.registry import check_network  # noqa: E402
 from kerasjoint.models.shared_runs import settings_of  # noqa: E402
 from kerasjoint.models.variables import of_one_name  # noqa: E402
 
@@ -57,7 +58,7 @@ class NetworkMethod(Method):
         check_positive(learning_rate=learning_rate)
         self.learning_rate = learning_rate
         self.epochs = check_count("epochs", epochs)
-        self.network = network
+        self.network = check_network(network)
         self.network_options = check_options("network_options", network_options)
 
     @contextmanager

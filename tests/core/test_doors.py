@@ -61,6 +61,10 @@ class Negative(Decay):
     solved_tolerance = -1
 
 
+class Misspelt(Decay):
+    shown_unknown = "speed"
+
+
 class Turning(Decay):
     periodic = (3,)
 
@@ -71,6 +75,7 @@ class Turning(Decay):
         (Unseeded, r"Unseeded.prior: expected prior\(n, seed\), got prior\(n\)"),
         (RobustMisfit, "RobustMisfit.robust_loss: expected linear beside an own misfit"),
         (Negative, "Negative.solved_tolerance: expected a number of at least 0, got -1"),
+        (Misspelt, r"Misspelt.shown_unknown: expected one of \['rate'\], got 'speed'"),
         (Turning, "Turning.periodic: expected axes of an observation, below 1 .* got 3"),
     ],
 )

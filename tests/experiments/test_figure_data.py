@@ -62,13 +62,6 @@ def test_every_problem_shows_an_unknown_of_its_own(name):
     assert problem.shown_unknown in (None, *problem.space.labels)
 
 
-def test_an_unknown_that_is_none_of_the_problem_is_refused():
-    problem = Sampled()
-    problem.shown_unknown = "speed"
-    with pytest.raises(ArgumentError, match=r"Sampled.shown_unknown: expected one of \['rate'\], got 'speed'"):
-        figure_data(problem)
-
-
 def test_without_truth_the_guess_takes_its_place(axes):
     data = figure_data(Sampled(truth=False))
     assert not {"truth", "landscape_truth"} & set(data)
