@@ -51,7 +51,7 @@ class Functions:
         with traced_for("values"):
             return objective(self._problem, self._space, xi, x, y)
 
-    def penalty(self, xi: tf.Tensor, x: Condition, _: tf.Tensor) -> tf.Tensor:
+    def penalty(self, xi: tf.Tensor, x: Condition, y: tf.Tensor) -> tf.Tensor:
         """Return the regularizers (n,), not masked."""
         return regularizer(self._problem, self._space, xi, x)
 

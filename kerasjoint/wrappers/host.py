@@ -172,6 +172,9 @@ class HostFunction(WrappedFunction):
         return tf.numpy_function(lambda *arrays: function(*map(np.array, arrays)), tensors, dtypes, name=name)
 
     def _check_results(self, result: Any, structure: Any, n: int, dtype: Any) -> list[Array]:
+        if isinstance(result, list) and not isinstance(self._declared, tuple):
+            expected = "an array with the instances first, as np.stack makes of one for each, or a tuple of such arrays"
+            raise ArgumentError(self.label, expected, f"a list of {len(result)}")
         if not _same_structure(structure, result):
             expected = "results as declared by shape="
             if self._declared is None:

@@ -314,8 +314,11 @@ def test_a_problem_that_wraps_in_its_constructor_equals_another_such() -> None:
     assert one.fingerprint == other.fingerprint
 
 
-def test_solve_solves_them() -> None:
-    found = AmortizedMultiStart(evaluations=600, steps=50, rounds=2).solve(waves(Waves(wrap_numpy(on_host))), seed=0)
+def test_solve_solves_them_and_tensorflow_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        problem_set = waves(Waves(wrap_numpy(on_host)))
+        found = AmortizedMultiStart(evaluations=600, steps=50, rounds=2).solve(problem_set, seed=0)
+    assert not caplog.records
     assert found.solved.all()
     # A value is one of the four simulations that a gradient takes.
     assert found.cost().sum() == pytest.approx(found.simulations.sum() / 4)
