@@ -140,7 +140,10 @@ class HostFunctions(Functions):
         here = at_points(rows, xi)
 
         def disagreement(share: Array, columns: Rows) -> Array:
-            """Return by how much the slopes of a step and of one of twice its length differ; infinite if both are 0."""
+            """Return by how much the slopes of a step and of one of twice its length differ, the median of instances.
+
+            Infinite if both are 0; not a number if no instance has both.
+            """
             points = np.tile(xi, (2, len(columns), 1, 1))
             for k, column in enumerate(columns):
                 points[:, k, :, column] += share * sizes[:, column] * np.array([[1], [2]], dtype)
@@ -149,12 +152,16 @@ class HostFunctions(Functions):
                 one, two = found.reshape(2, len(columns), *here.shape) - here
                 one, two = one, two / 2
                 of_both, apart = (np.abs(one) + np.abs(two)).sum(axis=2), np.abs(two - one).sum(axis=2)
-                return np.median(np.where(of_both > 0, apart / of_both, np.inf), axis=1)
+                differ = np.where(of_both == 0, np.inf, apart / of_both)
+            finite = np.isfinite(of_both) & np.isfinite(apart)
+            return np.array(
+                [np.median(row[known]) if known.any() else np.nan for row, known in zip(differ, finite, strict=True)]
+            )
 
         found = np.full((len(shares), d), np.inf)
         found[0] = disagreement(shares[0], np.arange(d))
-        if np.isnan(found[0]).all():
-            return np.full(d, shares[0])
+        # Where all of these fail nothing is known, and others are asked next time.
+        known = not np.isnan(found[0]).any()
         noisy = np.flatnonzero(found[0] > AGREEMENT)
         for k in range(1, len(shares) if noisy.size else 1):
             found[k, noisy] = disagreement(shares[k], noisy)
@@ -168,5 +175,6 @@ class HostFunctions(Functions):
                 "difference_step to choose"
             )
             warnings.warn(message, SimulatorWarning, stacklevel=2)
-        self._found[dtype] = shares[best]
-        return self._found[dtype]
+        if known:
+            self._found[dtype] = shares[best]
+        return shares[best]

@@ -337,6 +337,24 @@ def test_noisy_simulators_get_longer_steps(simulator) -> None:
     np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-2)
 
 
+def test_steps_are_those_of_what_does_not_fail() -> None:
+    def failing(size, rate, offset):
+        result = on_host(size, rate, offset).astype(np.float32)
+        result[rate > 9] = np.nan
+        return result
+
+    problem_set, others = waves(Waves(wrap_numpy(failing))), [1, 2, 3, 4]
+    start, expected = start_of(problem_set), LockstepLM().solve(waves(Waves()), start=start_of(waves(Waves()))).loss
+    bad = start.copy()
+    bad[[0, 5]] = problem_set.space.to_z(np.tile([[1.0, 9.5, 1.0]], (2, 1)), problem_set.guess[[0, 5]])
+    with pytest.warns(SimulatorWarning, match=r"Waves.forward is noisy"):
+        mixed = LockstepLM().solve(problem_set, start=bad)
+    assert mixed.status[0] == Status.NON_FINITE
+    np.testing.assert_allclose(mixed.loss[others], expected[others], rtol=1e-2)
+    # What was learned serves the next set, as if that one had come first.
+    np.testing.assert_allclose(LockstepLM().solve(problem_set, start=start).loss, expected, rtol=1e-2)
+
+
 def test_noise_in_one_result_is_seen_beside_a_large_smooth_one() -> None:
     class Two(Waves):
         def forward(self, xi, x):
