@@ -173,15 +173,18 @@ class Evaluator:
 
     def predicts_observation(self, data: Data) -> bool:
         """Return, by tracing, whether ``forward`` gives one tensor of the observation's shape."""
-        shapes = self.prediction_shapes(data)
-        return isinstance(shapes, tf.TensorShape) and shapes.is_compatible_with((1, *data.y.shape[1:]))
+        specs = self.prediction_specs(data)
+        if not isinstance(specs, tf.TensorSpec) or not specs.dtype.is_floating:
+            return False
+        return bool(specs.shape.is_compatible_with((1, *data.y.shape[1:])))
 
-    def prediction_shapes(self, data: Data) -> Any:
-        """Return, by tracing, the shapes of what ``forward`` gives for one instance, in the structure of that."""
+    def prediction_specs(self, data: Data) -> Any:
+        """Return, by tracing, the ``tf.TensorSpec`` of what ``forward`` gives for one instance, in its structure."""
         key = _shapes(data)
         if key not in self._predictions:
             graph = self._trace(self._by_tensorflow.predict, 1, data._replace(y=()))
-            self._predictions[key] = tf.nest.map_structure(lambda part: part.shape, graph.structured_outputs)
+            outputs = graph.structured_outputs
+            self._predictions[key] = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), outputs)
         return self._predictions[key]
 
     def value(self, xi: FloatArray, data: Data, rows: Rows) -> FloatArray:

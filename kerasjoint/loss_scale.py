@@ -22,6 +22,8 @@ SAME, SAME_VARIANCES = 1e-3, 0.1
 # Differences of large losses below this share may be rounding.
 ROUNDING = 1e-10
 TINY = 1e-300
+# Below are the squares of rounding errors.
+LEAST_DETAIL = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,9 @@ class LossScale:
     size
         A loss that explains nothing, (n,): of a sum of squares that of a constant prediction, or the typical share of
         it that is left at the guess; else what the descent from the guess gained.
+    detail
+        The share of ``size`` where differences begin to matter: below 1 where parts of the loss are much smaller than
+        others, as of residuals in different units.
 
     Example
     -------
@@ -44,32 +49,37 @@ class LossScale:
 
     residuals: NDArray[np.int64]
     size: FloatArray
+    detail: float = 1.0
 
     @classmethod
     def of(cls, problem_set: ProblemSet, at_guess: FloatArray, from_guess: FloatArray) -> LossScale:
         """Return the scale, given the losses (n,) at the guess and where a descent from there ended."""
         if problem_set.problem.sums_squares:
-            residuals, size = residual_scale(problem_set)
+            residuals, size, evenness = residual_scale(problem_set)
             known = np.isfinite(at_guess) & (size > 0)
             if not known.any():
-                return cls(residuals, np.where(np.isfinite(at_guess), at_guess, 0.0))
+                return cls(residuals, np.where(np.isfinite(at_guess), at_guess, 0.0), evenness)
             better = min(float(np.median(at_guess[known] / size[known])), 1.0)
-            return cls(residuals, better * np.where(size > 0, size, np.median(size[known])))
+            return cls(residuals, better * np.where(size > 0, size, np.median(size[known])), evenness)
         with np.errstate(invalid="ignore"):
             gained = at_guess - from_guess
         some = np.isfinite(gained) & (gained > 0)
         typical = float(np.median(gained[some])) if some.any() else 0.0
-        return cls(np.zeros(len(problem_set), np.int64), np.where(some, gained, typical))
+        size = np.where(some, gained, typical)
+        # Where a start is steep the minima differ by much less than what a descent gains.
+        left = np.abs(from_guess[some & (size > 0)])
+        detail = float(np.sqrt(np.median(np.minimum(left / size[some & (size > 0)], 1)))) if left.size else 1.0
+        return cls(np.zeros(len(problem_set), np.int64), size, max(detail, ROUNDING))
 
     @property
     def zero(self) -> FloatArray:
         """Up to where a sum of squares counts as zero, (n,); minus infinity for other objectives, which go lower."""
-        return np.where(self.residuals > 0, ZERO * self.size, -np.inf)
+        return np.where(self.residuals > 0, ZERO * self.detail * self.size, -np.inf)
 
     @property
     def floor(self) -> FloatArray:
         """Differences that count as none, (n,)."""
-        return NEGLIGIBLE * self.size
+        return NEGLIGIBLE * self.detail * self.size
 
     def comparable(self, loss: FloatArray) -> FloatArray:
         """Return by what to multiply losses (n,) to compare instances: per residual, of noise as large everywhere.
@@ -89,27 +99,27 @@ class LossScale:
 
     def near(self, loss: FloatArray, other: FloatArray, rows: Any = slice(None)) -> NDArray[np.bool_]:
         """Return where losses (m, k) of the instances ``rows`` (m,) are the same as others, (m, k) or (m, 1)."""
-        residuals, size = self.residuals[rows][:, None], self.size[rows][:, None]
+        residuals, size, floor = (of_all[rows][:, None] for of_all in (self.residuals, self.size, self.floor))
         share = np.where(residuals > 0, np.minimum(SAME, SAME_VARIANCES / np.maximum(residuals, 1)), SAME)
         around = np.where(residuals > 0, np.abs(other), np.minimum(np.abs(other), size))
         with np.errstate(invalid="ignore"):
-            return np.abs(loss - other) <= share * around + ROUNDING * np.abs(other) + NEGLIGIBLE * size
+            return np.abs(loss - other) <= share * around + ROUNDING * np.abs(other) + floor
 
 
-def residual_scale(problem_set: ProblemSet) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return how many residuals a prediction can change, (n,), and the sum of squares without a prediction, (n,).
+def residual_scale(problem_set: ProblemSet) -> tuple[NDArray[np.int64], FloatArray, float]:
+    """Return how many residuals a prediction can change, (n,), the sum of squares without a prediction, (n,), and more.
 
     Without a prediction: the residuals of zeros, less their mean. What cannot be computed counts as all of y, and as
-    the sum 0.
+    the sum 0. And: the variance over the instances of the residual that varies least, as a share of the mean one.
     """
     n = len(problem_set)
     if type(problem_set.problem).residuals is InverseProblem.residuals:
         flat = problem_set.y.reshape(n, -1)
-        return np.full(n, flat.shape[1]), _variation(flat)
+        return np.full(n, flat.shape[1]), _variation(flat), _evenness(flat, np.ones(flat.shape, dtype=bool))
     own = _OwnResiduals.of(problem_set)
     if own is None:
-        return np.full(n, problem_set.y[0].size), np.zeros(n)
-    return own.seen.sum(axis=1), _variation(own.of_zeros, own.seen)
+        return np.full(n, problem_set.y[0].size), np.zeros(n), 1.0
+    return own.seen.sum(axis=1), _variation(own.of_zeros, own.seen), _evenness(own.of_zeros, own.seen)
 
 
 def missing_values(problem_set: ProblemSet) -> NDArray[np.bool_] | None:
@@ -141,14 +151,14 @@ class _OwnResiduals:
     def of(cls, problem_set: ProblemSet) -> _OwnResiduals | None:
         """Compute them; ``None`` if the shapes of predictions are not known beforehand."""
         problem, y, n = problem_set.problem, problem_set.y, len(problem_set)
-        shapes = problem_set.evaluator.prediction_shapes(problem_set.one)
-        if not all(shape.is_fully_defined() for shape in tf.nest.flatten(shapes)):
+        specs = problem_set.evaluator.prediction_specs(problem_set.one)
+        if not all(spec.shape.is_fully_defined() for spec in tf.nest.flatten(specs)):
             return None
         generator, unit = np.random.default_rng(0), _typical_size(y)
         x = {name: tf.constant(values) for name, values in problem_set.x.items()}
 
         def residuals(draw: Callable[[tuple[int, ...]], FloatArray]) -> FloatArray:
-            prediction = tf.nest.map_structure(lambda shape: tf.constant(draw((n, *shape[1:]))), shapes)
+            prediction = tf.nest.map_structure(lambda spec: _filled(spec, n, draw), specs)
             parts = tf.nest.flatten(problem.residuals(prediction, tf.constant(y), x))
             return np.concatenate([np.reshape(part, (n, -1)) for part in parts], axis=1)
 
@@ -156,6 +166,13 @@ class _OwnResiduals:
             return unit.reshape(n, *[1] * (len(shape) - 1)) * generator.uniform(0.5, 1.5, shape)
 
         return cls(residuals(anything) != residuals(anything), residuals(np.zeros))
+
+
+def _filled(spec: tf.TensorSpec, n: int, draw: Callable[[tuple[int, ...]], FloatArray]) -> tf.Tensor:
+    """Return a part of a prediction with what ``draw`` gives for its shape; complex ones in both of their parts."""
+    shape = (n, *spec.shape[1:])
+    numbers = draw(shape) + 1j * draw(shape) if spec.dtype.is_complex else draw(shape)
+    return tf.constant(numbers.astype(spec.dtype.as_numpy_dtype))
 
 
 def _typical_size(y: FloatArray) -> FloatArray:
@@ -175,6 +192,21 @@ def _variation(residuals: FloatArray, seen: Any = True) -> FloatArray:
         mean = residuals.sum(axis=1, where=seen) / count
         around = np.square(residuals - mean[:, None]).sum(axis=1, where=seen)
     return _finite(np.where(around > 1e-24 * whole, around, whole))
+
+
+def _evenness(residuals: FloatArray, seen: NDArray[np.bool_]) -> float:
+    """Return the least variance of a residual (n, k) over the instances that see it, as a share of the mean one.
+
+    Of a single instance: the squares. Residuals that do not vary do not count.
+    """
+    count = np.maximum(seen.sum(axis=0), 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = residuals.sum(axis=0, where=seen) / count if len(residuals) > 1 else np.zeros(residuals.shape[1])
+        variance = np.square(residuals - mean).sum(axis=0, where=seen) / count
+        varies = np.isfinite(variance) & (variance > 1e-24 * np.square(mean)) & (variance > 0)
+    if not varies.any():
+        return 1.0
+    return float(np.clip(variance[varies].min() / variance[varies].mean(), LEAST_DETAIL, 1))
 
 
 def _finite(numbers: Any) -> Any:

@@ -46,7 +46,7 @@ def lines(problem: Line, offset: float = 0.0, weight: np.ndarray | None = None) 
 
 def test_a_sum_of_squares_is_measured_by_the_variation_of_y() -> None:
     problem_set = lines(Line(), offset=1e6)
-    count, size = residual_scale(problem_set)
+    count, size, _ = residual_scale(problem_set)
     assert (count == K).all()
     np.testing.assert_allclose(size, K * problem_set.y.var(axis=1), rtol=1e-6)
     constant = ProblemSet(Line(), {"time": TIME}, np.full((N, K), 3.0))
@@ -56,7 +56,7 @@ def test_a_sum_of_squares_is_measured_by_the_variation_of_y() -> None:
 def test_missing_values_are_no_residuals() -> None:
     weight = np.where(np.arange(K) < np.arange(10, 10 + N)[:, None], 2.0, 0.0)
     problem_set = lines(Weighted(), weight=weight)
-    count, size = residual_scale(problem_set)
+    count, size, _ = residual_scale(problem_set)
     np.testing.assert_array_equal(count, 10 + np.arange(N))
     expected = [4 * k * problem_set.y[i, :k].var() for i, k in enumerate(count)]
     np.testing.assert_allclose(size, expected)
@@ -88,17 +88,51 @@ def test_residuals_of_any_structure_are_counted() -> None:
     assert missing_values(problem_set) is None
 
 
+def test_the_smallest_residual_decides_what_is_nothing() -> None:
+    even, mixed, constant = lines(Line()), lines(Line()), lines(Line())
+    assert 0.01 < LossScale.of(even, np.full(N, np.inf), np.ones(N)).detail < 1
+    y = mixed.y * np.where(np.arange(K) < 5, 1e5, 1.0)
+    scale = LossScale.of(ProblemSet(Line(), mixed.x, y), np.full(N, 1e11), np.ones(N))
+    assert 1e-12 < scale.detail < 1e-9
+    # What all instances share is no residual that varies.
+    y = constant.y.copy()
+    y[:, 0] = 7.0
+    assert residual_scale(ProblemSet(Line(), constant.x, y))[2] > 0.01
+
+
+class Wave(InverseProblem):
+    """Complex, beside a mask of what is seen."""
+
+    unknowns = (Unknown("rate", lower=0.0, upper=3.0),)
+
+    def forward(self, xi, x):
+        phase = xi["rate"][:, None] * x["time"]
+        return {"wave": tf.exp(tf.complex(tf.zeros_like(phase), phase)), "seen": tf.cos(phase) > -2}
+
+    def residuals(self, prediction, y, x):
+        difference = prediction["wave"] - tf.complex(y, tf.zeros_like(y))
+        apart = tf.stack([tf.math.real(difference), tf.math.imag(difference)], axis=-1)
+        return tf.where(prediction["seen"][..., None], apart, tf.zeros_like(apart))
+
+
+def test_predictions_may_be_complex_or_boolean() -> None:
+    problem_set = lines(Wave())
+    count, size, _ = residual_scale(problem_set)
+    assert (count == 2 * K).all()
+    np.testing.assert_array_equal(size, 0.0)
+
+
 def test_the_guess_says_what_share_of_y_needs_no_explanation() -> None:
     """A known offset is no part of what a fit explains."""
     problem_set = lines(Line(), offset=1e6)
     at_guess = problem_set.objective(np.tile([0.0, 1e6], (N, 1)))
-    _, size = residual_scale(problem_set)
+    _, size, _ = residual_scale(problem_set)
     scale = LossScale.of(problem_set, 1e-3 * size, at_guess)
     np.testing.assert_allclose(scale.size, 1e-3 * size)
     # A guess at the solution, and a simulator that fails, do not count.
     lucky = np.array([0.0, np.inf, *(3 * size[2:])])
     np.testing.assert_allclose(LossScale.of(problem_set, lucky, at_guess).size, size)
-    np.testing.assert_allclose(scale.zero, 1e-15 * size)
+    np.testing.assert_allclose(scale.zero, 1e-15 * scale.detail * size)
 
 
 def test_other_objectives_are_measured_by_what_a_descent_gains() -> None:

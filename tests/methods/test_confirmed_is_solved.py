@@ -41,6 +41,34 @@ def test_a_network_that_is_sure_of_the_wrong_minimum_is_not_believed() -> None:
     assert solved[found.confirmed].all()
 
 
+class Units(InverseProblem):
+    """A number in small units, which one descent finds, beside a phase with many minima."""
+
+    unknowns = (Unknown("pressure", lower=0.0, upper=2.0), Unknown("phase", lower=0.0, upper=1.0, guess=0.45))
+
+    def forward(self, xi, x):
+        return tf.stack([1e6 * xi["pressure"], tf.cos(25 * xi["phase"]), 2 * xi["phase"]], axis=1)
+
+
+def test_a_large_unit_does_not_hide_what_is_unsolved() -> None:
+    truth = np.random.default_rng(0).uniform(0.1, 0.9, (16, 2)) * [2.0, 1.0]
+    problem_set = ProblemSet(Units(), y=Units().simulate(truth), truth=truth)
+    found = MultiStart(200).solve(problem_set, seed=0)
+    assert found.confirmed.any()
+    assert found.solved[found.confirmed].all()
+
+
+def test_a_steep_start_does_not_hide_what_is_unsolved() -> None:
+    place = np.random.default_rng(0).uniform(-3, 3, (16, 1))
+
+    def rastrigin(x, place):
+        away = x[:, :1] - place
+        return tf.reduce_sum(away**2 - 10 * tf.cos(2 * np.pi * away) + 10, axis=1) + 1e10 * (x[:, 1] - 1) ** 2
+
+    found = minimize(rastrigin, np.zeros((16, 2)), (place,), bounds=[(-5.12, 5.12), (-3, 3)])
+    assert (found.fun[found.solution.confirmed] < 1e-3).all()
+
+
 class Growth(InverseProblem):
     """Whose loss at the guess is 1e24 times that of a constant."""
 
