@@ -40,7 +40,7 @@ def typical_changes(space: UnknownSpace, xi: tf.Tensor) -> tf.Tensor:
     nearest = tf.minimum(below, above)
     size = tf.where(nearest > NEAR_BOUND * scale, tf.minimum(scale, nearest), scale)
     # Far from zero the unknown itself is rounded: the step is between the best for either.
-    size = tf.sqrt(size) * tf.sqrt(tf.maximum(size, tf.abs(xi)))
+    size = tf.minimum(tf.sqrt(size) * tf.sqrt(tf.maximum(size, tf.abs(xi))), tf.maximum(below, above))
     return tf.where(above >= below, size, -size)
 
 

@@ -36,7 +36,7 @@ class HostFunctions(Functions):
 
     So are gradients, if nothing else is known of them. A step is the typical size of a change (the unknown's scale or,
     where it is nearer to a bound than that, its distance from there) times the problem's ``difference_step``. It leads
-    away from the nearer bound; where a simulation there is not finite, the other side is tried.
+    away from the nearer bound; where a simulation there is not finite, the other side is tried if it is within bounds.
 
     Without a ``difference_step``, that is the root of the precision; or, if the simulator is too noisy for that, as one
     with an adaptive time step is, for each unknown the multiple by powers of ten with which a step and one of twice the
@@ -117,7 +117,8 @@ class HostFunctions(Functions):
             found.append(moved(np.tile(np.arange(n), len(columns)), np.repeat(columns, n), steps))
         results = np.concatenate(found).reshape(d + 1, n, -1)
         at, beside = results[0], results[1:]
-        columns, rows = np.nonzero(np.isfinite(at).all(axis=1) & ~np.isfinite(beside).all(axis=2))
+        inside = (here - steps >= self._space.lower) & (here - steps <= self._space.upper)
+        columns, rows = np.nonzero(np.isfinite(at).all(axis=1) & ~np.isfinite(beside).all(axis=2) & inside.T)
         if rows.size:
             beside[columns, rows] = moved(rows, columns, -steps)
             steps[rows, columns] *= -1

@@ -155,7 +155,11 @@ def _unknown(size: int, bounds: Sequence[Pair] | Bounds | None, scale: ArrayLike
     needed = ~(np.isfinite(lower) & np.isfinite(upper))
     if scale is None and needed.any():
         scale = np.where(needed, 1.0, np.nan)
-    return Unknown("x", shape=(size,), lower=lower, upper=upper, scale=scale)
+    try:
+        return Unknown("x", shape=(size,), lower=lower, upper=upper, scale=scale)
+    except ArgumentError as error:
+        # By the name of the argument: "bounds" or "scale".
+        raise ArgumentError(error.argument.split()[-1], error.expected, error.got) from None
 
 
 def _limits(size: int, bounds: Sequence[Pair] | Bounds | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -180,11 +180,13 @@ class InverseProblem:
     def solved(self, loss: FloatArray, xi: FloatArray, problem_set: Instances) -> NDArray[np.bool_] | None:
         """Return which instances are solved, (n,), or ``None`` if no success criterion applies.
 
-        Default: the loss (n,) is at most that of the true unknowns plus ``solved_tolerance``; ``xi`` is (n, d).
+        Default: the loss (n,) is at most that of the true unknowns, which is finite, plus ``solved_tolerance``; ``xi``
+        is (n, d).
         """
         if problem_set.truth_loss is None:
             return None
-        return np.isfinite(loss) & (loss <= problem_set.truth_loss + self.solved_tolerance)
+        truth_loss = problem_set.truth_loss
+        return np.isfinite(loss) & np.isfinite(truth_loss) & (loss <= truth_loss + self.solved_tolerance)
 
     def picture(self, xi: FloatArray) -> dict[str, NDArray[Any]]:
         """Return arrays that a figure of an instance with unknowns xi (d,) needs besides x, y and truth."""

@@ -88,9 +88,10 @@ class ProblemSet:
         self.problem = problem
         self.space = space = problem.space
         self.y: FloatArray = _instances("y", y)
-        if absent := [axis for axis in problem.periodic if axis not in range(self.y.ndim - 1)]:
-            expected = f"axes of an observation, below {self.y.ndim - 1} without that of the instances"
-            raise ArgumentError(f"{type(problem).__name__}.periodic", expected, absent[0])
+        axes = range(self.y.ndim - 1)
+        if not isinstance(problem.periodic, tuple | list) or not set(problem.periodic) <= set(axes):
+            expected = f"a tuple of axes of an observation, below {len(axes)} without that of the instances"
+            raise ArgumentError(f"{type(problem).__name__}.periodic", expected, _describe(problem.periodic))
         self.x: dict[str, FloatArray] = {name: _instances(f"x[{name!r}]", a) for name, a in (x or {}).items()}
         n = len(self.y)
         self.truth: FloatArray | None = None if truth is None else check_finite("truth", space.flatten(truth, "truth"))

@@ -18,7 +18,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.solution import COUNTS, Solution, Status, with_runs
 
 FIRST_STEP = 0.01
-NO_GAIN = 1 - 1e-9
+NO_GAIN = 1e-9
 
 
 def can_refine(problem_set: ProblemSet, method: Method) -> bool:
@@ -82,7 +82,7 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     if method is None:
         refined = _by_default(problem_set, solution)
     else:
-        refined = local_method_of("method", method).solve(problem_set, start=solution.z)
+        refined = _never_worse(solution, local_method_of("method", method).solve(problem_set, start=solution.z))
     history = refined.history.copy()
     history["evaluations"] += float(solution.evaluations.mean())
     history["seconds"] += solution.seconds
@@ -98,6 +98,24 @@ def refine(problem_set: ProblemSet, solution: Solution, method: str | LocalMetho
     )
 
 
+def _never_worse(solution: Solution, refined: Solution) -> Solution:
+    """Return what was refined, but the point of the ``solution`` where that is better, if only by rounding.
+
+    What had ended in a minimum did not fail for finding none below.
+    """
+    worse = refined.loss > solution.loss
+    ended = np.isin(solution.status, (Status.CONVERGED, Status.PRECISION)) & (
+        refined.loss >= solution.loss - NO_GAIN * np.abs(solution.loss)
+    )
+    ended &= refined.status != Status.NON_FINITE
+    return replace(
+        refined,
+        loss=np.where(worse, solution.loss, refined.loss),
+        status=np.where(ended, solution.status, refined.status),
+        **{name: np.where(worse[:, None], getattr(solution, name), getattr(refined, name)) for name in ("xi", "z")},
+    )
+
+
 def _by_default(problem_set: ProblemSet, solution: Solution) -> Solution:
     """Refine by least squares where that pays, and by L-BFGS what is left unconverged."""
     start = solution.z
@@ -106,12 +124,8 @@ def _by_default(problem_set: ProblemSet, solution: Solution) -> Solution:
     if LockstepLM.pays_near_a_solution(problem_set):
         method = LockstepLM()
     elif not LockstepHybrid.changes_over(problem_set):
-        return other.solve(problem_set, start=start)
-    refined = in_gradients(method.solve(problem_set, start=start))
-    # What had ended in a minimum did not fail for finding none below.
-    ended = np.isin(solution.status, (Status.CONVERGED, Status.PRECISION)) & (refined.loss >= solution.loss * NO_GAIN)
-    ended &= refined.status != Status.NON_FINITE
-    refined = replace(refined, status=np.where(ended, solution.status, refined.status))
+        return _never_worse(solution, other.solve(problem_set, start=start))
+    refined = _never_worse(solution, in_gradients(method.solve(problem_set, start=start)))
     left = np.flatnonzero(np.isin(refined.status, (Status.FAILED, Status.ITERATIONS, Status.NON_FINITE)))
     if not left.size:
         return refined

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from kerasjoint.checks import check_positive
-from kerasjoint.errors import ArgumentError
+from kerasjoint.checks import check_choice, check_positive
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -40,8 +39,7 @@ ROBUST_LOSSES: dict[str, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Te
 
 def check_robust(name: str, scale: float, owner: str) -> None:
     """Refuse an unknown loss, and a scale that is not a positive number."""
-    if name not in ROBUST_LOSSES:
-        raise ArgumentError(f"{owner}.robust_loss", f"one of {', '.join(ROBUST_LOSSES)}", repr(name))
+    check_choice(f"{owner}.robust_loss", name, tuple(ROBUST_LOSSES))
     check_positive(**{f"{owner}.robust_scale": scale})
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from kerasjoint import costs
 from kerasjoint.best import keep_better
+from kerasjoint.checks import check_number
 from kerasjoint.confirmation import Confirmation, Minima
-from kerasjoint.errors import ArgumentError
+from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.npz import read_npz, write_npz
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
@@ -217,6 +218,8 @@ class Solution:
 
         Default: a third, or 1 / (d + 1) where gradients are finite differences of d + 1 simulations.
         """
+        if value_cost is not None and check_number("value_cost", value_cost, "a number not below 0") < 0:
+            raise ArgumentError("value_cost", "a number not below 0", value_cost)
         price = costs.value_cost(self.problem_set) if value_cost is None else value_cost
         return cost_of(self.evaluations, self.values, price)
 
@@ -251,6 +254,8 @@ class Solution:
         -------
         >>> solution.uncertainty().standard_errors       # (n, d)
         """
+        if not isinstance(absolute_sigma, bool):
+            raise ArgumentError("absolute_sigma", "True or False", describe(absolute_sigma))
         return uncertainty_at(self.problem_set, self.xi, absolute_sigma)
 
     @property
@@ -359,6 +364,8 @@ def best_of(solutions: Sequence[Solution], method: str | None = None) -> Solutio
     -------
     >>> best_of([refined, baseline])
     """
+    if wrong := [one for one in solutions if not isinstance(one, Solution)]:
+        raise ArgumentError("solutions", "Solutions", describe(wrong[0]))
     if not solutions or any(one.problem_set is not solutions[0].problem_set for one in solutions):
         raise ArgumentError("solutions", "at least one, all of the same problem set", f"{len(solutions)}")
     chosen = {name: array.copy() for name, array in _points(solutions[0]).items()}

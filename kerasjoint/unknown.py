@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -171,8 +171,12 @@ class UnknownSpace:
     def __init__(self, unknowns: Sequence[Unknown]) -> None:
         if isinstance(unknowns, Unknown):
             raise ArgumentError("unknowns", "a tuple: unknowns = (Unknown(...),), with the comma", "a lone Unknown")
-        unknowns = tuple(unknowns)
-        if not unknowns or not all(isinstance(unknown, Unknown) for unknown in unknowns):
+        unknowns = tuple(unknowns) if isinstance(unknowns, Iterable) else unknowns
+        if (
+            not isinstance(unknowns, tuple)
+            or not unknowns
+            or not all(isinstance(unknown, Unknown) for unknown in unknowns)
+        ):
             raise ArgumentError("unknowns", "a non-empty sequence of Unknown", unknowns)
         names = [unknown.name for unknown in unknowns]
         if len(set(names)) != len(names):

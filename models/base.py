@@ -389,7 +389,10 @@ def _nothing() -> None:
 
 
 def named_arrays(problem_set: ProblemSet) -> dict[str, NDArray[np.float64]]:
-    """Name what is known of each instance as the networks do: ``y``, and ``x_<name>`` for each condition."""
+    """Name what is known of each instance as the networks do: ``y``, and ``x_<name>`` for each condition.
+
+    Keras allows no slash in a name, so that it is written ``%2F``, as in addresses.
+    """
     if not isinstance(problem_set, ProblemSet):
         raise ArgumentError("problem_set", "a ProblemSet", type(problem_set).__name__)
-    return {"y": problem_set.y} | {f"x_{name}": array for name, array in problem_set.x.items()}
+    return {"y": problem_set.y} | {f"x_{name.replace('/', '%2F')}": array for name, array in problem_set.x.items()}

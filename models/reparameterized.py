@@ -95,8 +95,8 @@ class EstimatingModel(ProblemSetModel):
             xi = space.to_xi(z, problem_set.guess)
             keep_better(best, {"xi": xi, "z": z, "loss": problem_set.objective(xi)})
             non_finite = own.non_finite.numpy().astype(np.int64)
-        epochs = state.epochs if state is not None else 0
         known = own is not None or not self.simulates
+        epochs = state.epochs if state is not None and known else 0
         scaling = int(own is not None and self.scale_instances)
         return Solution(
             method=self.method_name,

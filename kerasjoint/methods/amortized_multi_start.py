@@ -221,11 +221,12 @@ class AmortizedMultiStart(Method):
             # Squared: a source that does worse is mostly not asked.
             rates = np.array([reached[source] / tried[source] for source in sources]) ** 2
             source = int(generator.choice(list(sources), p=rates / rates.sum()))
-            if len(sources) > 1 and tried[source] == 2:
-                few = min(few, PILOT)
             # A few at a time: with every start that solves an instance the others need less.
-            budget = min(left, 2 * AT_A_TIME * search.descent_cost * len(rows))
+            each = AT_A_TIME
+            if len(sources) > 1 and tried[source] == 2:
+                few, each = min(few, PILOT), 1
             rows = rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
+            budget = min(left, 2 * each * search.descent_cost * len(rows))
             plan, before = search.plan(rows, budget), search.best.loss[rows]
             lowest = search.descend(rows, sources[source].propose(rows, plan.candidates), plan, source)
             reached[source] += int(search.reached(rows, lowest, before).sum())

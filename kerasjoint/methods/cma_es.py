@@ -50,7 +50,7 @@ class CMAES(GlobalSearch):
         active = [i for i in range(n) if search.left(i)]
         while active:
             asked = {i: np.array(strategies[i].ask())[: search.left(i)] for i in active}
-            points = np.concatenate([asked[i] * search.deviation for i in active])
+            points = np.concatenate([asked[i] * search.deviation[i] for i in active])
             rows = np.repeat(active, [len(asked[i]) for i in active])
             loss = search.values(points, rows)
             for i in active:
@@ -69,7 +69,7 @@ class CMAES(GlobalSearch):
             strategy.tell(list(points), np.where(finite, loss, worst).tolist())
             if not strategy.stop():
                 return strategy
-        start = search.draw(i, 1)[0] / search.deviation
+        start = search.draw(i, 1)[0] / search.deviation[i]
         return self._strategy(search, i, start, 2 * strategy.popsize)
 
     def _strategy(self, search: Search, i: int, start: FloatArray, population: int | None) -> Any:

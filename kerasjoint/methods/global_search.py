@@ -54,7 +54,7 @@ class Search:
     generators
         Of the random numbers of each instance.
     deviation
-        Of draws from the prior, in normalised coordinates, (d,).
+        Of draws from the prior of each instance, in normalised coordinates, (n, d).
     """
 
     def __init__(self, problem_set: ProblemSet, evaluations: int, seed: int) -> None:
@@ -67,25 +67,23 @@ class Search:
         self._z = np.zeros((len(self._times), n, problem_set.space.size))
         self._loss = np.full((len(self._times), n), np.inf)
         self._passed = np.zeros(n, dtype=np.int64)
-        prior = np.random.default_rng(np.random.SeedSequence([seed, n, 1]))
-        draws = problem_set.draw_starts(np.zeros(DRAWS, dtype=np.intp), prior)
-        self.deviation: FloatArray = np.maximum(draws.std(axis=0), np.finfo(np.float64).tiny)
         space = problem_set.space
-        low, high = self._edges(seed)
+        low, high, self.deviation = self._prior(seed)
         both = np.isfinite(space.lower) & np.isfinite(space.upper)
         self._low = np.where(both, space.lower, np.maximum(low - MARGIN * (high - low), space.lower))
         self._width = np.where(both, space.upper, np.minimum(high + MARGIN * (high - low), space.upper)) - self._low
         self.values(np.zeros((n, space.size)), np.arange(n))
 
-    def _edges(self, seed: int) -> tuple[FloatArray, FloatArray]:
-        """Return the least and the greatest unknowns of draws from the prior of each instance, (n, d) both."""
+    def _prior(self, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the least and the greatest unknowns of draws from each prior, and the deviations of z, (n, d) each."""
         problem_set, n = self.objective.problem_set, len(self.limit)
-        edges = np.empty((2, n, problem_set.space.size))
+        found = np.empty((3, n, problem_set.space.size))
         for i in range(n):
             rows, generator = np.full(DRAWS, i), np.random.default_rng(np.random.SeedSequence([seed, n, 1]))
-            xi = problem_set.space.to_xi(problem_set.draw_starts(rows, generator), problem_set.guess[rows])
-            edges[:, i] = xi.min(axis=0), xi.max(axis=0)
-        return edges[0], edges[1]
+            z = problem_set.draw_starts(rows, generator)
+            xi = problem_set.space.to_xi(z, problem_set.guess[rows])
+            found[:, i] = xi.min(axis=0), xi.max(axis=0), np.maximum(z.std(axis=0), np.finfo(np.float64).tiny)
+        return found[0], found[1], found[2]
 
     def left(self, i: int) -> int:
         """Return how many evaluations the instance ``i`` has left."""

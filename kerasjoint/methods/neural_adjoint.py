@@ -90,6 +90,9 @@ class NeuralAdjoint(NetworkMethod):
             xi[kept], z[kept], loss[kept] = problem_set.guess[kept], 0.0, start[kept]
         last_xi, last_z = _true_coordinates(problem_set, adjoint.last.xi)
         n = len(problem_set)
+        # One simulation made each example, a second one a prediction that is no observation; the surrogate's own
+        # evaluations cost none.
+        simulated = np.full(n, 1 if targets is examples else 2, dtype=np.int64)
         return replace(
             adjoint,
             problem_set=problem_set,
@@ -97,9 +100,8 @@ class NeuralAdjoint(NetworkMethod):
             z=z,
             loss=loss,
             status=np.full(n, Status.TRAINED, dtype=np.int8),
-            # One simulation made each example, a second one a prediction that is no observation; the surrogate's own
-            # evaluations cost none.
-            evaluations=np.full(n, 1 if targets is examples else 2, dtype=np.int64),
+            evaluations=simulated,
+            values=simulated,
             seconds=spent + adjoint.seconds,
             compile_seconds=compiling + adjoint.compile_seconds,
             last=Point(last_xi, last_z, problem_set.objective(last_xi)),

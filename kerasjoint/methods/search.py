@@ -33,7 +33,9 @@ GOING_ON = 0.3
 # No instance spends more than so many times the budget of one, however little the others need.
 MOST_SHARES = 4
 # An instance looks unsolved if the noise of solved ones reaches its loss less often than this.
-UNSOLVED = 0.01
+UNSOLVED = 1e-3
+# Unless so many descents ended in its best minimum, and half of all: its noise may be larger.
+AGREEING = 4
 NOISE_MARGIN = 1.5
 # What looks unsolved and is at most so many times as high as what noise explains may be a descent that ended short.
 SHORT_OF = 3.0
@@ -122,14 +124,17 @@ class Search:
 
     @property
     def open(self) -> Rows:
-        """The instances that are not confirmed, without those that had their share."""
-        return np.flatnonzero(~self.confirmation.confirmed & (self._spent < MOST_SHARES * self._evaluations))
+        """The instances that are not confirmed, without those that had their share or have no data to explain."""
+        residuals = self._descents.scale.residuals
+        some = (residuals > 0) | ~residuals.any()
+        return np.flatnonzero(~self.confirmation.confirmed & some & (self._spent < MOST_SHARES * self._evaluations))
 
     @property
     def unsolved(self) -> Rows:
-        """Of these the ones whose loss is above what noise explains."""
-        rows = self.open
-        return rows[~(self._descents.tail(self.best.loss)[rows] >= UNSOLVED)]
+        """Of these the ones whose loss is above what noise explains, and whose descents do not agree."""
+        rows, known = self.open, self.confirmation
+        agree = (known.hits >= AGREEING) & (2 * known.hits >= known.starts)
+        return rows[~((self._descents.tail(self.best.loss) >= UNSOLVED) | agree)[rows]]
 
     def noise_of_observations(self, least: float, most: float) -> float:
         """Return the noise in standard deviations of y, as the best residuals suggest, between these limits."""
@@ -150,7 +155,7 @@ class Search:
         """Return how to spend about this budget on the instances ``rows``."""
         share, cost = budget / len(rows), self.descent_cost
         candidates = int(np.clip(0.5 * share / self.value_cost, 1, CANDIDATES))
-        if cost < WORTH * SHORT_COST:
+        if cost < WORTH * SHORT_COST or not np.isin(rows, self.unsolved).any():
             return Plan(candidates, 0, int(np.clip(0.5 * share / cost, 1, candidates)))
         descents = int(np.clip(GOING_ON * share / cost, 1, candidates))
         shorts = int((share - candidates * self.value_cost - GOING_ON * descents * cost) / SHORT_COST)
@@ -239,9 +244,11 @@ class Search:
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
 
-        Of each instance the best of ``count`` hands go on; if it looks unsolved, only those below its best loss.
+        Of each instance the best of ``count`` hands go on; if it looks unsolved and had some descents, only those below
+        its best loss.
         """
         unsolved, known = np.isin(rows, self.unsolved), self.best.loss[rows, None]
+        unsolved &= self.confirmation.starts[rows] >= AGREEING
         short = self._short.solve(self.problem_set[owners], start=starts)
         self.best = with_runs(self.best, owners, short)
         loss, z = short.loss.reshape(len(rows), -1), short.z.reshape(len(rows), -1, starts.shape[1])

@@ -35,8 +35,8 @@ class Supervised(NetworkMethod):
             self._train(model, examples, [trace])
             solution = model.solution(problem_set)
         # One simulation made each example.
-        evaluations = solution.evaluations + 1
-        return replace(solution, evaluations=evaluations, history=trace.frame, solver=type(self).__name__)
+        counts = {name: getattr(solution, name) + 1 for name in ("evaluations", "values")}
+        return replace(solution, **counts, history=trace.frame, solver=type(self).__name__)
 
 
 def training_seed(seed: int) -> int:

@@ -46,7 +46,7 @@ class Isolation:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._like: dict[str, list[Array]] = {}
+        self._like: dict[tuple[Any, ...], list[Array]] = {}
         # Which arguments are the same for all instances, as graphs of such arguments showed.
         self._shared: dict[tuple[str, ...], frozenset[int]] = {}
         self._warned: set[str] = set()
@@ -110,9 +110,11 @@ class Isolation:
                     attempt(half)
 
         attempt(np.arange(n))
+        # Other sets may have results of other shapes.
+        key = (name, *(array.shape[1:] if each else array.shape for array, each in zip(arrays, split, strict=True)))
         if parts:
-            self._like[name] = parts[-1][1]
-        if name not in self._like:
+            self._like[key] = parts[-1][1]
+        if key not in self._like:
             raise errors[0]
         if errors:
             self._record(errors, n)
@@ -120,7 +122,7 @@ class Isolation:
             return parts[0][1]
         else:
             self._suspect(together[0], n)
-        like = self._like[name]
+        like = self._like[key]
         flags = [True] * len(like) if per_instance is None else per_instance
         return [_join(k, one, parts, n) if flags[k] else _sum(k, one, parts) for k, one in enumerate(like)]
 

@@ -10,6 +10,7 @@ from helpers import Decay, decay_set
 import kerasjoint
 from kerasjoint import ArgumentError, ProblemSet, SimulatorError, wrap_numpy
 from kerasjoint.methods import LockstepLBFGS, MultiStart
+from kerasjoint.solution import best_of
 
 
 def of(kind: type[Decay]) -> ProblemSet:
@@ -61,6 +62,18 @@ class Negative(Decay):
     solved_tolerance = -1
 
 
+class Lone(Decay):
+    periodic = 0
+
+
+class Robust(Decay):
+    robust_loss = ["huber"]  # noqa: RUF012
+
+
+class Counted(Decay):
+    unknowns = 3
+
+
 class Misspelt(Decay):
     shown_unknown = "speed"
 
@@ -76,12 +89,49 @@ class Turning(Decay):
         (RobustMisfit, "RobustMisfit.robust_loss: expected linear beside an own misfit"),
         (Negative, "Negative.solved_tolerance: expected a number of at least 0, got -1"),
         (Misspelt, r"Misspelt.shown_unknown: expected one of \['rate'\], got 'speed'"),
-        (Turning, "Turning.periodic: expected axes of an observation, below 1 .* got 3"),
+        (Turning, r"Turning.periodic: expected a tuple of axes of an observation, below 1 .* got tuple \(3,\)"),
+        (Lone, r"Lone.periodic: expected a tuple of axes of an observation, below 1 .* got int 0"),
+        (Robust, r"Robust.robust_loss: expected one of linear, huber, soft_l1, got \['huber'\]"),
+        (Counted, r"unknowns: expected a non-empty sequence of Unknown, got 3"),
     ],
 )
 def test_what_would_be_without_effect_is_refused(kind, message):
     with pytest.raises(ArgumentError, match=message):
         of(kind)
+
+
+def test_arguments_of_solutions_are_checked():
+    found = LockstepLBFGS().solve(of(Decay))
+    for wrong in ("a", -1):
+        with pytest.raises(ArgumentError, match=f"value_cost: expected a number not below 0, got '?{wrong}"):
+            found.cost(wrong)
+    with pytest.raises(ArgumentError, match="absolute_sigma: expected True or False, got 'no'"):
+        found.uncertainty("no")
+    with pytest.raises(ArgumentError, match="solutions: expected Solutions, got 1"):
+        best_of([found, 1])
+
+
+def test_minimize_names_its_own_arguments():
+    def square(x):
+        return tf.reduce_sum(x**2, axis=1)
+
+    with pytest.raises(ArgumentError, match=r"^scale: expected no scale beside two bounds, got 1.0"):
+        kerasjoint.minimize(square, np.ones((3, 2)), bounds=[(0, 2)] * 2, scale=1.0)
+    with pytest.raises(ArgumentError, match=r"^bounds: expected lower below upper"):
+        kerasjoint.minimize(square, np.ones((3, 2)), bounds=[(1, 1), (0, 2)])
+
+
+class Partly(Decay):
+    def forward(self, xi, x):
+        rate = xi["rate"][:, None]
+        return super().forward(xi, x) + tf.where(rate < 2, tf.zeros_like(rate), rate * np.nan)
+
+
+def test_what_has_a_truth_that_cannot_be_simulated_is_not_solved():
+    like = of(Partly)
+    problem_set = ProblemSet(like.problem, like.x, like.y, truth=np.array([[1.0], [2.5], [1.0], [2.5]]))
+    assert np.isinf(problem_set.truth_loss).tolist() == [False, True, False, True]
+    assert not LockstepLBFGS().solve(problem_set).solved[[1, 3]].any()
 
 
 def test_errors_of_all_methods_name_class_method_and_line():
