@@ -24,7 +24,7 @@ from kerasjoint.functions import JACOBIANS, LOSSES, OUTPUTS, Functions
 from kerasjoint.hooks import Condition, Hooks, check_hooks
 from kerasjoint.host_calls import HostCalls
 from kerasjoint.host_functions import HostFunctions
-from kerasjoint.separation import check_separate
+from kerasjoint.separation import Separation
 from kerasjoint.tracing import concrete_function
 from kerasjoint.unknown import UnknownSpace
 from kerasjoint.xla_flags import start_xla
@@ -99,7 +99,7 @@ class Evaluator:
         self._compiled_sizes: set[Any] = set()
         self._functions: dict[tuple[str, bool], Compiled] = {}
         self._uncompiled: set[str] = set()
-        self._separate = False
+        self._separation = Separation(type(problem).__name__, self.space)
         self._by_tensorflow, self._on_host = Functions(problem, self.space), HostFunctions(problem, self.space)
 
     def check(self, n: int, data: Data) -> None:
@@ -304,8 +304,8 @@ class Evaluator:
         try:
             evaluate = self._function(name, self._compiles(name))
             found = evaluate(*arguments)
-            if name in LOSSES and not self._separate and len(rows) > 1:
-                self._separate = check_separate(type(self.problem).__name__, evaluate, found, *arguments)
+            if name in LOSSES:
+                self._separation.check(evaluate, found, *arguments)
             return found
         except tf.errors.OpError as error:
             if compile_cache.forget_refused(error):

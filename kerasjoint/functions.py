@@ -17,7 +17,7 @@ from kerasjoint.unknown import UnknownSpace
 
 # How many tensors of the dtype of the unknowns each function returns; others return a structure.
 OUTPUTS = {"value": 1, "value_and_gradient": 2, "normal_equations": 3, "weighted_jacobian": 4}
-LOSSES = ("value", "value_and_gradient")
+LOSSES = ("value", "value_and_gradient", "normal_equations")
 JACOBIANS = ("normal_equations", "weighted_jacobian")
 
 

@@ -152,7 +152,7 @@ class AmortizedMultiStart(Method):
                 self._finish(search, {RANDOM: random}, generator)
             else:
                 with proposals(search, count, steps, self._settings, network_seed, generator) as network:
-                    trained = self._rounds(search, network, count, report)
+                    trained = self._rounds(search, network, count, generator, report)
                     sources: dict[int, _Starts] = {PROPOSED: network, RANDOM: random} if trained else {RANDOM: random}
                     self._finish(search, sources, generator)
             done(n)
@@ -181,7 +181,14 @@ class AmortizedMultiStart(Method):
         most = min(max(batch * steps, FEWEST_PAIRS), MOST_PAIRS)
         return int(min(PAIRS_SHARE * search.left / self.rounds / search.value_cost, most))
 
-    def _rounds(self, search: Search, network: Proposals, count: int, done: Callable[[], None]) -> bool:
+    def _rounds(
+        self,
+        search: Search,
+        network: Proposals,
+        count: int,
+        generator: np.random.Generator,
+        done: Callable[[], None],
+    ) -> bool:
         """Train and descend, as long as instances look unsolved and the budget lasts; return whether that began.
 
         Trained is only where that costs less than to go on with what the network knows already.
@@ -193,17 +200,18 @@ class AmortizedMultiStart(Method):
             # For starts of what looks solved and is not confirmed, a network is trained once.
             unsolved, left = search.unsolved, search.left
             rows = unsolved if unsolved.size or number else search.open
-            if not rows.size or left < price:
+            if not rows.size or left < price + search.descent_cost:
                 return number > 0
             each = left / (self.rounds - number) - price
             if known * len(rows) > price:
                 if not network.learn():
                     return False
                 number, in_vain = number + 1, 0.0
-            plan, left = search.plan(rows, each), search.left
+            rows, left = search.payable(rows, generator), search.left
+            before, plan = len(search.unsolved), search.plan(rows, each)
             search.descend(rows, network.propose(rows, plan.candidates), plan, PROPOSED)
             search.polish()
-            spent, solved = left - search.left, len(rows) - len(search.unsolved)
+            spent, solved = left - search.left, before - len(search.unsolved)
             in_vain = 0.0 if solved > 0 else in_vain + spent
             known = spent / solved if solved > 0 else in_vain
             done()
@@ -217,15 +225,14 @@ class AmortizedMultiStart(Method):
         reached, tried = dict.fromkeys(sources, 1), dict.fromkeys(sources, 2)
         while (left := search.left) > 0 and search.open.size:
             rows = search.unsolved if search.unsolved.size else search.open
-            few = max(int(left / search.descent_cost), 1)
             # Squared: a source that does worse is mostly not asked.
             rates = np.array([reached[source] / tried[source] for source in sources]) ** 2
             source = int(generator.choice(list(sources), p=rates / rates.sum()))
             # A few at a time: with every start that solves an instance the others need less.
             each = AT_A_TIME
             if len(sources) > 1 and tried[source] == 2:
-                few, each = min(few, PILOT), 1
-            rows = rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
+                rows, each = np.sort(generator.permutation(rows)[:PILOT]), 1
+            rows = search.payable(rows, generator)
             budget = min(left, 2 * each * search.descent_cost * len(rows))
             plan, before = search.plan(rows, budget), search.best.loss[rows]
             lowest = search.descend(rows, sources[source].propose(rows, plan.candidates), plan, source)

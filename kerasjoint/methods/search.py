@@ -28,7 +28,7 @@ Rows = NDArray[np.intp]
 CANDIDATES = 24
 # Where a descent costs several times as much as so many iterations, the starts of a descent are compared by these.
 SHORT, SHORT_COST, WORTH = 20, 24, 2
-# So many of them are expected to be worth going on with.
+# What going on from there takes of a whole descent, and the share of the budget for it.
 GOING_ON = 0.3
 # No instance spends more than so many times the budget of one, however little the others need.
 MOST_SHARES = 4
@@ -136,6 +136,11 @@ class Search:
         agree = (known.hits >= AGREEING) & (2 * known.hits >= known.starts)
         return rows[~((self._descents.tail(self.best.loss) >= UNSOLVED) | agree)[rows]]
 
+    def payable(self, rows: Rows, generator: np.random.Generator) -> Rows:
+        """Return as many of ``rows`` as what is left pays a descent each for, drawn by the generator; at least one."""
+        few = max(int(self.left / self.descent_cost), 1)
+        return rows if few >= len(rows) else np.sort(generator.permutation(rows)[:few])
+
     def noise_of_observations(self, least: float, most: float) -> float:
         """Return the noise in standard deviations of y, as the best residuals suggest, between these limits."""
         y, problem = self.problem_set.y, self.problem_set.problem
@@ -188,9 +193,6 @@ class Search:
         if plan.shorts:
             owners, starts = self._promising(rows, owners, starts, plan.descents)
         lowest = np.full(len(problem_set), np.inf)
-        if not owners.size:
-            self._record()
-            return lowest[rows]
         method = self._onwards if plan.shorts else self._from_start
         found = in_gradients(method.solve(problem_set[owners], start=starts))
         self._count += len(owners)
@@ -244,17 +246,12 @@ class Search:
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
 
-        Of each instance the best of ``count`` hands go on; if it looks unsolved and had some descents, only those below
-        its best loss.
+        Of each instance the best of ``count`` hands go on.
         """
-        unsolved, known = np.isin(rows, self.unsolved), self.best.loss[rows, None]
-        unsolved &= self.confirmation.starts[rows] >= AGREEING
         short = self._short.solve(self.problem_set[owners], start=starts)
         self.best = with_runs(self.best, owners, short)
         loss, z = short.loss.reshape(len(rows), -1), short.z.reshape(len(rows), -1, starts.shape[1])
-        z, loss = _best_of_hands(z, loss, count), _best_of_hands(loss[..., None], loss, count)[..., 0]
-        goes_on = ~unsolved[:, None] | (loss < known)
-        return np.repeat(rows, count)[goes_on.reshape(-1)], z[goes_on]
+        return np.repeat(rows, count), _best_of_hands(z, loss, count).reshape(-1, starts.shape[1])
 
     def values(self, z: FloatArray, owners: Rows) -> FloatArray:
         """Return the losses (m,) of the instances ``owners`` (m,) at z (m, d), and count them."""

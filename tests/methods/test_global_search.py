@@ -89,6 +89,15 @@ def test_an_instance_does_not_depend_on_its_neighbours_values(name: str) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_instance_does_not_depend_on_its_neighbours_guess(ripples: ProblemSet, name: str) -> None:
+    guess = ripples.guess.copy()
+    guess[0] = 4.999
+    other = ProblemSet(ripples.problem, ripples.x, ripples.y, guess=guess)
+    one, two = (METHODS.load(name)(evaluations=60).solve(of, seed=0) for of in (ripples, other))
+    np.testing.assert_array_equal(one.xi[1:], two.xi[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_numpys_global_generator_is_left_alone(ripples: ProblemSet, name: str) -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     METHODS.load(name)(evaluations=40).solve(ripples[:1], seed=0)

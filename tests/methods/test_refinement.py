@@ -46,6 +46,18 @@ def test_it_is_never_worse_whatever_the_step(problem_sets: dict[str, ProblemSet]
         assert again.method == "lbfgs + refine + refine"
 
 
+@pytest.mark.parametrize("method", [None, "lockstep-lbfgs", "lockstep-lm", "lbfgs", "scipy-lbfgs"])
+def test_what_ended_in_a_minimum_stays_so_to_the_last_bit(method: str | None) -> None:
+    decay = decay_set(Decay(), 20)
+    noisy = decay.y + 0.05 * np.random.default_rng(0).standard_normal(decay.y.shape)
+    problem_set = ProblemSet(decay.problem, decay.x, noisy)
+    solution = LockstepLBFGS().solve(problem_set)
+    assert np.isin(solution.status, (Status.CONVERGED, Status.PRECISION)).all()
+    refined = refine(problem_set, solution, method)
+    assert (refined.loss <= solution.loss).all()
+    assert np.isin(refined.status, (Status.CONVERGED, Status.PRECISION)).all()
+
+
 class Distance(InverseProblem):
     unknowns = (Unknown("place", shape=(2,), scale=1.0),)
 

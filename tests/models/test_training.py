@@ -175,6 +175,28 @@ def test_periodic_axes_are_those_of_the_observation(condition: tuple[int, ...], 
     assert model.network_options.get("periodic") == periodic
 
 
+def test_names_of_conditions_may_have_a_slash() -> None:
+    class Speeds(Decay):
+        def forward(self, xi, x):
+            return super().forward(xi, {"time": x["v (m/s)"]})
+
+    like = decay_set(Decay(), 4)
+    problem_set = ProblemSet(Speeds(), {"v (m/s)": like.x["time"]}, like.y, like.truth)
+    model = SupervisedModel.for_problem_set(problem_set, network="dense")
+    model.compile("adam")
+    model.fit(problem_set, epochs=2, verbose=0)
+    assert np.isfinite(model.solution(problem_set).loss).all()
+
+
+def test_what_was_never_trained_on_cost_nothing(decay: ProblemSet) -> None:
+    model = ReparameterizedModel.for_problem_set(decay, network="dense")
+    model.compile("adam")
+    model.fit(decay, epochs=3, verbose=0)
+    assert (model.solution(decay).evaluations >= 3).all()
+    other = model.solution(decay_set(Decay(), 3, seed=9))
+    assert other.evaluations.tolist() == other.iterations.tolist() == [0, 0, 0]
+
+
 def test_fitting_again_goes_on(trained, decay: ProblemSet) -> None:
     whole, parts = trained(ReparameterizedModel), small(ReparameterizedModel, decay)
     first = parts.fit(decay, epochs=5, verbose=0)

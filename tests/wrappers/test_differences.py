@@ -204,6 +204,32 @@ def test_steps_stay_inside_of_bounds_and_calls_are_of_bounded_size() -> None:
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize(("digits", "step"), [(4, None), (16, 0.1)])
+def test_steps_of_narrow_bounds_far_from_zero_stay_inside(digits, step) -> None:
+    seen = []
+
+    def watched(rate):
+        seen.extend(rate)
+        return np.round(np.exp(-(rate - 1000.0)[:, None] * TIMES), digits)
+
+    class Narrow(InverseProblem):
+        unknowns = (Unknown("rate", lower=1000.0, upper=1001.0),)
+        difference_step = step
+
+        def __init__(self):
+            self.simulator = wrap_numpy(watched)
+
+        def forward(self, xi, x):
+            return self.simulator(xi["rate"])
+
+    truth = np.array([[1000.2], [1000.9], [1000.01]])
+    problem_set = ProblemSet(Narrow(), y=np.exp(-(truth - 1000) * TIMES))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SimulatorWarning)
+        LockstepLM().solve(problem_set)
+    assert 1000 <= min(seen) < max(seen) <= 1001
+
+
 class Root(InverseProblem):
     """Defined up to 2 alone, which no bound tells."""
 

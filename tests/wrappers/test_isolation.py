@@ -136,6 +136,33 @@ def test_a_simulator_that_never_worked_is_an_error():
         problem_set.objective(problem_set.guess)
 
 
+class AtTimes(InverseProblem):
+    """As many results as its condition has times; it raises for any batch of rates above 4."""
+
+    unknowns = Breaking.unknowns
+
+    def __init__(self):
+        self.simulator = wrap_numpy(self.run)
+
+    def run(self, rate, time):
+        if (rate > 4).any():
+            raise ArithmeticError("no equilibrium")
+        return np.exp(-rate[:, None] * time)
+
+    def forward(self, xi, x):
+        return self.simulator(xi["rate"], x["time"])
+
+
+def test_one_that_never_worked_is_an_error_whatever_sets_of_other_shapes_did():
+    problem = AtTimes()
+    short, long = (ProblemSet(problem, {"time": np.ones((2, k))}, np.ones((2, k))) for k in (3, 5))
+    assert np.isfinite(short.objective(short.guess)).all()
+    with pytest.raises(SimulatorError, match="no equilibrium"):
+        long.objective(np.full((2, 1), 4.5))
+    with pytest.warns(SimulatorWarning, match="no equilibrium"):
+        assert np.isinf(short.objective(np.full((2, 1), 4.5))).all()
+
+
 def test_what_it_learnt_is_no_part_of_a_problem():
     used = Breaking(shape=None)
     with recorded_failures() as reasons:
