@@ -21,7 +21,7 @@ from kerasjoint.cores import cores
 from kerasjoint.errors import ArgumentError, KerasjointError, NoGradientError, RouteWarning, SimulatorError
 from kerasjoint.fingerprint import problem_fingerprint
 from kerasjoint.functions import JACOBIANS, LOSSES, OUTPUTS, Functions
-from kerasjoint.hooks import Condition, Hooks, check_hooks
+from kerasjoint.hooks import Condition, Hooks, check_hooks, place_of
 from kerasjoint.host_calls import HostCalls
 from kerasjoint.host_functions import HostFunctions
 from kerasjoint.separation import Separation
@@ -297,7 +297,8 @@ class Evaluator:
                 raise
             except Exception as error:
                 # As in the gradient of a wrapped simulator, which TensorFlow calls.
-                raise SimulatorError(self.problem.hook_name("forward"), f"{type(error).__name__}: {error}") from error
+                where, line = place_of(self.problem, "forward", error)
+                raise SimulatorError(where, f"{type(error).__name__}: {error} {line}".rstrip()) from error
         # Fill up to a size that is compiled anyway with copies of the last row.
         filled = filled_rows(len(rows), self.problem.chunk)
         arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data

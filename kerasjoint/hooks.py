@@ -142,7 +142,7 @@ def call(problem: Hooks, hook: str, *arguments: Any) -> Any:
     except KerasjointError:
         raise
     except Exception as error:
-        where, line = _place(problem, hook, error)
+        where, line = place_of(problem, hook, error)
         if "ymbolic" in str(error) and isinstance(error, (NotImplementedError, AttributeError, TypeError)):
             raise ArgumentError(where, _instead(error), f"{_first_line(error)} {line}") from error
         known = ""
@@ -171,7 +171,7 @@ def _instead(error: Exception) -> str:
     return f"TensorFlow operations throughout, or a simulator wrapped by kerasjoint.wrap_{library}"
 
 
-def _place(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
+def place_of(problem: Hooks, hook: str, error: Exception) -> tuple[str, str]:
     """Return the name of the innermost of the problem's methods that the error went through, and the user's line."""
     functions = {name: getattr(getattr(problem, name, None), "__func__", None) for name in ARGUMENTS}
     codes = {f.__code__: name for name, f in functions.items() if isinstance(f, FunctionType)}

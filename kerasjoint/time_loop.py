@@ -118,6 +118,7 @@ def integrate(
     sizes = [int(tf.reshape(parameters[name][:1], (-1,)).shape[0]) for name in names]
     if mode not in get_args(Mode):
         raise ArgumentError("mode", f"one of {', '.join(get_args(Mode))}", repr(mode))
+    initial = partial(_begin, initial)
     axis, count = -1 if instances_last else 0, sum(sizes)
     forward_mode, tracing = mode == "forward", _tracing.get() or Tracing()
     if mode == "auto":
@@ -172,6 +173,17 @@ def integrate(
             raise
         tracing.forward.add(False)
         return stack(initial(parameters), lambda state: step(state, parameters))
+
+
+def _begin(initial: Callable[[Parameters], State], parameters: Parameters) -> State:
+    """Return the initial state, none of whose parts may be integers: they have no tangents."""
+    state = initial(parameters)
+    for part in tf.nest.flatten(state):
+        dtype = tf.convert_to_tensor(part).dtype
+        if not (dtype.is_floating or dtype.is_complex):
+            expected = "a state of real or complex numbers, a counter of steps too, as tf.zeros_like of an unknown"
+            raise ArgumentError("initial", expected, f"a part of dtype {dtype.name}")
+    return state
 
 
 def _numbers_of_instance(state: State, axis: int) -> int:

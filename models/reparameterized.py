@@ -61,6 +61,12 @@ class EstimatingModel(ProblemSetModel):
         found = [self(self._named_inputs(problem_set[slab])).numpy() for slab in parts]
         return np.concatenate(found).astype(np.float64)
 
+    def _named_inputs(self, problem_set: ProblemSet) -> dict[str, tf.Tensor]:
+        inputs, size = super()._named_inputs(problem_set), problem_set.space.size
+        if size != self.output_size:
+            raise ArgumentError("problem_set", f"{self.output_size} unknowns per instance, as the model", size)
+        return inputs
+
     def predict(self, problem_set: ProblemSet, verbose: int | str = "auto", **refused: Any) -> NDArray[np.float64]:
         """Return the unknowns that the network currently puts out, (n, d) float64.
 

@@ -120,6 +120,20 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], name: str) -> N
     assert caught.value.argument == name
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_counter_of_integers_is_refused(mode: str) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"initial: expected a state of real or complex numbers.* got a part of dtype int32"
+    ):
+        integrate(
+            lambda p: (p["u"], tf.zeros((2,), tf.int32)),
+            lambda state, p: (state[0], state[1] + 1),
+            {"u": tf.ones((2, 1))},
+            steps=STEPS,
+            mode=mode,
+        )
+
+
 def linearized_step(state, tangents, parameters, directions):
     """The pendulum's step and its derivative, written out; the directions are stacked over the instances."""
     many = tangents[0].shape[0] // N

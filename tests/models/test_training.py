@@ -13,7 +13,7 @@ import tensorflow as tf
 from helpers import Decay, Fragile, Traced, decay_set, fragile_set
 from small_models import EVERY_MODEL, SMALL, small
 
-from kerasjoint import ArgumentError, ProblemSet, Solution, Status
+from kerasjoint import ArgumentError, ProblemSet, Solution, Status, Unknown
 from kerasjoint.models import ReparameterizedModel, SupervisedModel, SurrogateModel
 from kerasjoint.models.base import ProblemSetModel
 from kerasjoint.models.epochs import SparseCallback
@@ -186,6 +186,23 @@ def test_names_of_conditions_may_have_a_slash() -> None:
     model.compile("adam")
     model.fit(problem_set, epochs=2, verbose=0)
     assert np.isfinite(model.solution(problem_set).loss).all()
+
+
+class TwoUnknowns(Decay):
+    unknowns = (*Decay.unknowns, Unknown("offset", scale=1.0))
+
+    def forward(self, xi, x):
+        return super().forward(xi, x) + xi["offset"][:, None]
+
+
+@pytest.mark.parametrize("use", ["fit", "predict", "evaluate", "solution"])
+def test_a_set_with_other_unknowns_is_refused(trained, use: str, decay: ProblemSet) -> None:
+    other = ProblemSet(TwoUnknowns(), decay.x, decay.y)
+    model = ReparameterizedModel.for_problem_set(decay, network="dense")
+    model.compile("adam")
+    model.fit(decay, epochs=1, verbose=0)
+    with pytest.raises(ArgumentError, match="problem_set: expected 1 unknowns per instance, as the model, got 2"):
+        getattr(model, use)(other)
 
 
 def test_what_was_never_trained_on_cost_nothing(decay: ProblemSet) -> None:
