@@ -16,6 +16,9 @@ from kerasjoint.problem_set import ProblemSet
 # Shape per instance of the observation, ``y``, and of each condition by its name.
 Shapes = dict[str, tuple[int, ...]]
 
+# What other programs put where commas belong.
+SEPARATORS = {";": "semicolons", "\t": "tabulators", "|": "bars"}
+
 
 def read_instances(problem: InverseProblem, path: str | Path, *, header: bool = True) -> ProblemSet:
     """Read a problem set.
@@ -74,6 +77,9 @@ def _read_csv(problem: InverseProblem, path: Path, shapes: Shapes | None, *, hea
         frame = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArgumentError(str(path), "rows of equal length, separated by commas", error) from None
+    first = str(frame.iloc[0, 0])
+    if frame.shape[1] == 1 and (between := [name for mark, name in SEPARATORS.items() if mark in first]):
+        raise ArgumentError(str(path), "numbers separated by commas", f"a line separated by {between[0]}")
     if header:
         frame, shapes = _with_header(path, frame, shapes)
     else:

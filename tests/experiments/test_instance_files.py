@@ -82,3 +82,11 @@ def test_an_npz_file_of_such_a_problem_is_taken_as_it_is(tmp_path):
     assert read_instances(problem, path).y.shape == (2, 20)
     with pytest.raises(ArgumentError, match=r"--no-header: expected a \.csv file"):
         read_instances(problem, path, header=False)
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabulators")])
+def test_other_separators_than_commas_are_named(tmp_path, mark: str, name: str) -> None:
+    path = tmp_path / "theirs.csv"
+    pd.DataFrame([[1, 2, 3]], columns=["y[0]", "y[1]", "y[2]"]).to_csv(path, index=False, sep=mark)
+    with pytest.raises(ArgumentError, match=f"expected numbers separated by commas, got a line separated by {name}"):
+        read_instances(Offset(), path)
