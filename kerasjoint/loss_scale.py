@@ -22,8 +22,8 @@ SAME, SAME_VARIANCES = 1e-3, 0.1
 # Differences of large losses below this share may be rounding.
 ROUNDING = 1e-10
 TINY = 1e-300
-# Below are the squares of rounding errors.
-LEAST_DETAIL = 1e-14
+# Below are what is left of squares where descents end for good, at 1e-24 of what they began with.
+LEAST_DETAIL = 1e-12
 
 
 @dataclass(frozen=True, eq=False)

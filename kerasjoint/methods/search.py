@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kerasjoint.confirmation import SERVED_BETTER, Confirmation
+from kerasjoint.confirmation import FEWEST, SERVED_BETTER, Confirmation
 from kerasjoint.costs import jacobian_cost
 from kerasjoint.counting import History
 from kerasjoint.methods.base import LocalMethod
@@ -160,7 +160,9 @@ class Search:
         """Return how to spend about this budget on the instances ``rows``."""
         share, cost = budget / len(rows), self.descent_cost
         candidates = int(np.clip(0.5 * share / self.value_cost, 1, CANDIDATES))
-        if cost < WORTH * SHORT_COST or not np.isin(rows, self.unsolved).any():
+        # Of what looks solved another descent is wanted, not a better one; fewer than eight instances do not tell.
+        solved = len(self.problem_set) >= FEWEST and not np.isin(rows, self.unsolved).any()
+        if solved or cost < WORTH * SHORT_COST:
             return Plan(candidates, 0, int(np.clip(0.5 * share / cost, 1, candidates)))
         descents = int(np.clip(GOING_ON * share / cost, 1, candidates))
         shorts = int((share - candidates * self.value_cost - GOING_ON * descents * cost) / SHORT_COST)
