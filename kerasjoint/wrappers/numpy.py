@@ -89,12 +89,7 @@ class _DifferentiableNumpyFunction(_NumpyFunction):
         self._vjp = vjp
 
     def pull_back(self, arguments: tuple[Any, ...], cotangent: Any) -> list[Any]:
-        try:
-            gradients = self._vjp(*arguments, cotangent)
-        except Exception as error:
-            # Seen where the whole traceback is; messages have it in front.
-            error.args = (f"in the vjp of {self.label}: {error}",)
-            raise
+        gradients = self._vjp(*arguments, cotangent)
         if not isinstance(gradients, tuple | list):
             gradients = (gradients, *[None] * (len(arguments) - 1))
         return self._per_leaf(gradients, arguments)
