@@ -30,6 +30,8 @@ CANDIDATES = 24
 SHORT, SHORT_COST, WORTH = 20, 24, 2
 # What going on from there takes of a whole descent, and the share of the budget for it.
 GOING_ON = 0.3
+# After so many descents of an instance that looks unsolved, only what is below its best loss goes on.
+TO_THE_END = 8
 # No instance spends more than so many times the budget of one, however little the others need.
 MOST_SHARES = 4
 # An instance looks unsolved if the noise of solved ones reaches its loss less often than this.
@@ -195,6 +197,9 @@ class Search:
         if plan.shorts:
             owners, starts = self._promising(rows, owners, starts, plan.descents)
         lowest = np.full(len(problem_set), np.inf)
+        if not owners.size:
+            self._record()
+            return lowest[rows]
         method = self._onwards if plan.shorts else self._from_start
         found = in_gradients(method.solve(problem_set[owners], start=starts))
         self._count += len(owners)
@@ -248,12 +253,17 @@ class Search:
     def _promising(self, rows: Rows, owners: Rows, starts: FloatArray, count: int) -> tuple[Rows, FloatArray]:
         """Descend a little from starts of the instances ``rows``, several of each; return of which to go on, and where.
 
-        Of each instance the best of ``count`` hands go on.
+        Of each instance the best of ``count`` hands go on; if it looks unsolved after some descents, only those below
+        its best loss.
         """
+        chosen = np.isin(rows, self.unsolved) & (self.confirmation.starts[rows] >= TO_THE_END)
+        known = self.best.loss[rows]
         short = self._short.solve(self.problem_set[owners], start=starts)
         self.best = with_runs(self.best, owners, short)
         loss, z = short.loss.reshape(len(rows), -1), short.z.reshape(len(rows), -1, starts.shape[1])
-        return np.repeat(rows, count), _best_of_hands(z, loss, count).reshape(-1, starts.shape[1])
+        z, loss = _best_of_hands(z, loss, count), _best_of_hands(loss[..., None], loss, count)[..., 0]
+        goes_on = (loss < known[:, None]) | ~chosen[:, None]
+        return np.repeat(rows, count)[goes_on.reshape(-1)], z[goes_on]
 
     def values(self, z: FloatArray, owners: Rows) -> FloatArray:
         """Return the losses (m,) of the instances ``owners`` (m,) at z (m, d), and count them."""
