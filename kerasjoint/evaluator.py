@@ -301,12 +301,12 @@ class Evaluator:
                 raise SimulatorError(where, f"{type(error).__name__}: {error} {line}".rstrip()) from error
         # Fill up to a size that is compiled anyway with copies of the last row.
         filled = filled_rows(len(rows), self.problem.chunk)
-        arguments = tf.constant(xi[filled]), tf.constant(rows[filled], tf.int32), *data
+        at, chosen = tf.constant(xi[filled]), rows[filled]
         try:
             evaluate = self._function(name, self._compiles(name))
-            found = evaluate(*arguments)
+            found = evaluate(at, tf.constant(chosen, tf.int32), *data)
             if name in LOSSES:
-                self._separation.check(evaluate, found, *arguments)
+                self._separation.check(evaluate, found, at, chosen, *data)
             return found
         except tf.errors.OpError as error:
             if compile_cache.forget_refused(error):

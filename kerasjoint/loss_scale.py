@@ -67,8 +67,8 @@ class LossScale:
         typical = float(np.median(gained[some])) if some.any() else 0.0
         size = np.where(some, gained, typical)
         # Where a start is steep the minima differ by much less than what a descent gains.
-        left = np.abs(from_guess[some & (size > 0)])
-        detail = float(np.sqrt(np.median(np.minimum(left / size[some & (size > 0)], 1)))) if left.size else 1.0
+        left = np.abs(from_guess[some]) / size[some]
+        detail = float(np.sqrt(np.median(np.minimum(left, 1)))) if left.size else 1.0
         return cls(np.zeros(len(problem_set), np.int64), size, max(detail, ROUNDING))
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from kerasjoint.best import with_runs
 from kerasjoint.counting import History
 from kerasjoint.errors import ArgumentError
 from kerasjoint.methods import METHODS
@@ -15,7 +16,7 @@ from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.lockstep_lm import LockstepLM, in_gradients
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import COUNTS, Solution, Status, with_runs
+from kerasjoint.solution import COUNTS, Solution, Status
 
 FIRST_STEP = 0.01
 NO_GAIN = 1e-9

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from kerasjoint.errors import ArgumentError
 from kerasjoint.unknown import UnknownSpace
 
+Rows = NDArray[np.intp]
+
 # Step sizes that a batch shares change a loss by less than this share, means over a batch by more; and by less than
 # that share of the losses around.
 DIFFERENT, DIFFERENT_AROUND = 1e-2, 1e-4
@@ -35,7 +37,7 @@ class Separation:
     Example
     -------
     >>> separation = Separation("Decay", problem.space)
-    >>> separation.check(evaluate, evaluate(xi, rows, x, y), xi, rows, x, y)
+    >>> separation.check(evaluate, evaluate(xi, tf.constant(rows), x, y), xi, rows, x, y)
     """
 
     def __init__(self, name: str, space: UnknownSpace) -> None:
@@ -45,7 +47,7 @@ class Separation:
         self._known: set[tuple[int, bool]] = set()
 
     def check(
-        self, evaluate: Callable[..., Any], found: Any, xi: tf.Tensor, rows: tf.Tensor, x: dict[str, tf.Tensor], y: Any
+        self, evaluate: Callable[..., Any], found: Any, xi: tf.Tensor, rows: Rows, x: dict[str, tf.Tensor], y: Any
     ) -> None:
         """Look at a batch, if it is more different than those before and has a finite loss.
 
@@ -58,6 +60,8 @@ class Separation:
             Maps ``xi``, ``rows``, ``x`` and ``y`` to losses (m,), alone or with what else was computed.
         found
             What it returned for these arguments.
+        rows
+            An array, since this is asked before every evaluation, and a tensor's items take a fifth of a millisecond.
 
         Raises
         ------
@@ -73,21 +77,25 @@ class Separation:
         losses = _losses(found)
         finite = np.flatnonzero(np.isfinite(losses))
         if self._seen < different and finite.size:
+
+            def again(at: NDArray[Any], rows: Rows) -> NDArray[Any]:
+                return _losses(evaluate(tf.constant(at), tf.constant(rows, tf.int32), x, y))
+
             # Two, since one of them may have what a reduction over the batch takes: a maximum.
             for k in {int(finite[0]), int(finite[-1])}:
-                self._check(k, losses[k], lambda at, rows: _losses(evaluate(tf.constant(at), rows, x, y)), xi, rows)
+                self._check(k, losses[k], again, xi.numpy(), rows)
             self._seen = different
-        if self._seen >= different and len(self._known) < MOST_KNOWN:
+        if self._seen >= different:
+            if len(self._known) == MOST_KNOWN:
+                self._known.clear()
             self._known.add(known)
 
-    def _check(
-        self, k: int, loss: float, evaluate: Callable[..., NDArray[Any]], xi: tf.Tensor, rows: tf.Tensor
-    ) -> None:
-        at, space = xi.numpy()[k], self._space
+    def _check(self, k: int, loss: float, evaluate: Callable[..., NDArray[Any]], xi: NDArray[Any], rows: Rows) -> None:
+        at, space = xi[k], self._space
         away = space.scale * np.random.default_rng(0).uniform(LEAST_MOVED, MOST_MOVED, xi.shape)
         others = space.move_inside(np.where(space.upper - at >= at - space.lower, at + away, at - away))
         others[k] = at
-        among = evaluate(others.astype(at.dtype), tf.gather(rows, np.full(len(others), k)))
+        among = evaluate(others.astype(xi.dtype), np.full_like(rows, rows[k]))
         around = np.median(np.abs(among[np.isfinite(among)])) if np.isfinite(among[k]) else 0.0
         if np.isclose(among[k], loss, rtol=DIFFERENT, atol=DIFFERENT_AROUND * around):
             return
@@ -101,10 +109,13 @@ def _losses(found: Any) -> NDArray[Any]:
     return np.asarray(tf.nest.flatten(found)[0])
 
 
-def _difference(rows: tf.Tensor, x: dict[str, tf.Tensor]) -> int:
-    """Return how different the instances ``rows`` (m,) are, judged by the first, a middle and the last one."""
-    some = tf.gather(rows, [0, len(rows) // 2, len(rows) - 1])
+def _difference(rows: Rows, x: dict[str, tf.Tensor]) -> int:
+    """Return how different the instances ``rows`` (m,) are, judged by the first, a middle and the last one.
+
+    Without a condition, other instances are as different as any.
+    """
+    some = rows[[0, len(rows) // 2, -1]]
     if not np.ptp(some):
         return SAME_INSTANCE
-    differ = any(np.ptp(tf.gather(array, some), axis=0).any() for array in x.values())
+    differ = not x or any(np.ptp(tf.gather(array, some), axis=0).any() for array in x.values())
     return DIFFERENT_CONDITIONS if differ else SAME_CONDITION

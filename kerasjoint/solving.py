@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kerasjoint.best import best_of
 from kerasjoint.checks import check_seed
 from kerasjoint.errors import ArgumentError, describe
 from kerasjoint.methods import DEFAULT, METHODS
@@ -13,7 +14,7 @@ from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import Verbose, show_progress
 from kerasjoint.refinement import can_refine, local_method_of, refine
 from kerasjoint.sharding import solve_in_shards
-from kerasjoint.solution import Solution, best_of
+from kerasjoint.solution import Solution
 
 
 def solve(

@@ -171,13 +171,9 @@ class UnknownSpace:
     def __init__(self, unknowns: Sequence[Unknown]) -> None:
         if isinstance(unknowns, Unknown):
             raise ArgumentError("unknowns", "a tuple: unknowns = (Unknown(...),), with the comma", "a lone Unknown")
-        unknowns = tuple(unknowns) if isinstance(unknowns, Iterable) else unknowns
-        if (
-            not isinstance(unknowns, tuple)
-            or not unknowns
-            or not all(isinstance(unknown, Unknown) for unknown in unknowns)
-        ):
-            raise ArgumentError("unknowns", "a non-empty sequence of Unknown", unknowns)
+        given, unknowns = unknowns, tuple(unknowns) if isinstance(unknowns, Iterable) else ()
+        if not unknowns or not all(isinstance(unknown, Unknown) for unknown in unknowns):
+            raise ArgumentError("unknowns", "a non-empty sequence of Unknown", unknowns or given)
         names = [unknown.name for unknown in unknowns]
         if len(set(names)) != len(names):
             raise ArgumentError("unknowns", "different names", names)

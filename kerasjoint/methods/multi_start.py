@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.best import with_runs
 from kerasjoint.checks import check_choice, check_count, check_seed
 from kerasjoint.counting import History
 from kerasjoint.methods.base import Method, check_problem_set, solve_slabs_alone
@@ -17,7 +18,7 @@ from kerasjoint.methods.lockstep_lbfgs import LockstepLBFGS
 from kerasjoint.methods.lockstep_lm import in_gradients
 from kerasjoint.problem_set import ProblemSet
 from kerasjoint.progress import stage
-from kerasjoint.solution import Solution, with_runs
+from kerasjoint.solution import Solution
 
 # About so many runs of an instance are in memory together: the slabs of large sets are smaller accordingly.
 RUNS_TOGETHER = 16

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kerasjoint.best import with_runs
 from kerasjoint.confirmation import FEWEST, SERVED_BETTER, Confirmation
 from kerasjoint.costs import jacobian_cost
 from kerasjoint.counting import History
@@ -20,7 +21,7 @@ from kerasjoint.methods.lockstep_hybrid import LockstepHybrid
 from kerasjoint.methods.lockstep_lm import LockstepLM, in_gradients
 from kerasjoint.problem import InverseProblem
 from kerasjoint.problem_set import ProblemSet
-from kerasjoint.solution import Solution, Status, with_runs
+from kerasjoint.solution import Solution, Status
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]

@@ -9,8 +9,8 @@ from helpers import Decay, decay_set
 
 import kerasjoint
 from kerasjoint import ArgumentError, ProblemSet, SimulatorError, wrap_numpy
+from kerasjoint.best import best_of
 from kerasjoint.methods import LockstepLBFGS, MultiStart
-from kerasjoint.solution import best_of
 
 
 def of(kind: type[Decay]) -> ProblemSet:

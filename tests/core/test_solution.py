@@ -10,9 +10,10 @@ import pytest
 from helpers import Decay, assert_same_bits, decay_set
 
 from kerasjoint import ArgumentError, ProblemSet, Solution, Status, refine
+from kerasjoint.best import best_of
 from kerasjoint.counting import CountingObjective, History
 from kerasjoint.methods import LockstepLBFGS
-from kerasjoint.solution import Point, best_of
+from kerasjoint.solution import Point
 
 
 def made(problem_set: ProblemSet, xi: list[float], method: str = "by hand", evaluations: int = 3) -> Solution:

@@ -9,9 +9,9 @@ from helpers import Decay, decay_set
 from scipy.optimize import least_squares
 
 from kerasjoint import ArgumentError, InverseProblem, ProblemSet, Solution, Status, Unknown, refine, solve
+from kerasjoint.best import best_of
 from kerasjoint.methods import LBFGS, LockstepHybrid, LockstepLBFGS, LockstepLM, Reparameterized, ScipyLBFGS, Supervised
 from kerasjoint.problems import Billiards
-from kerasjoint.solution import best_of
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ class TwoUnknowns(Decay):
 
 
 @pytest.mark.parametrize("use", ["fit", "predict", "evaluate", "solution"])
-def test_a_set_with_other_unknowns_is_refused(trained, use: str, decay: ProblemSet) -> None:
+def test_a_set_with_other_unknowns_is_refused(use: str, decay: ProblemSet) -> None:
     other = ProblemSet(TwoUnknowns(), decay.x, decay.y)
     model = ReparameterizedModel.for_problem_set(decay, network="dense")
     model.compile("adam")

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kerasjoint import ProblemSet, Solution
+from kerasjoint.best import with_runs
 from kerasjoint.methods import LockstepLBFGS, MultiStart
 from kerasjoint.problems import PROBLEMS
-from kerasjoint.solution import with_runs
 
 Array = NDArray[np.float64]
 NEAR = (0.02, 0.1, 0.2)
